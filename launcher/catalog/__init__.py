@@ -1,0 +1,1 @@
+"""Facts about devices and models, each row with its source."""

@@ -1,0 +1,1 @@
+"""The command line: argv in, stdout, stderr and an exit code out."""

@@ -1,0 +1,1 @@
+"""Executors: where a bundle runs. Pure; found through the entry point group launcher.executors."""

@@ -1,0 +1,1 @@
+"""The only floor that writes files and starts processes."""

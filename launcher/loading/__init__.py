@@ -1,0 +1,1 @@
+"""Recipe text to Recipe: strict YAML, every problem at once, each with its place."""

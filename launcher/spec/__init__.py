@@ -1,0 +1,1 @@
+"""Types of what is asked (recipe) and of what was decided (plan, bundle). They touch nothing."""

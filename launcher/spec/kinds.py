@@ -1,0 +1,67 @@
+"""The kinds of value a recipe key may take, as annotations that the reader, the JSON Schema and the reference share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from launcher.units import Amount
+
+__all__ = [
+    "Below1",
+    "Count",
+    "CountAmount",
+    "Duration",
+    "FreeMapping",
+    "HasUnit",
+    "LengthAmount",
+    "NonNegative",
+    "NonNegativeInteger",
+    "Positive",
+    "RampAmount",
+    "Range",
+    "Rate",
+    "Share",
+    "ShareAmount",
+    "Size",
+    "Text",
+    "TextMapping",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds of a number; `low_open` excludes the lower bound, `high_open` the upper one."""
+
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HasUnit:
+    """An Amount of one kind of launcher.units.amounts.KINDS; `bare` allows a plain whole number too."""
+
+    kind: str
+    bare: bool = False
+
+
+Text = Annotated[str, "not empty"]
+Count = Annotated[int, Range(low=1)]
+NonNegativeInteger = Annotated[int, Range(low=0)]
+Positive = Annotated[float, Range(low=0, low_open=True)]
+NonNegative = Annotated[float, Range(low=0)]
+Share = Annotated[float, Range(low=0, high=1)]
+Below1 = Annotated[float, Range(low=0, high=1, high_open=True)]
+
+CountAmount = Annotated[Amount, HasUnit("count", bare=True)]  # 300B, 8Mi, 1000
+LengthAmount = Annotated[Amount, HasUnit("length")]  # 2000 steps
+ShareAmount = Annotated[Amount, HasUnit("length or share")]  # 3 %
+RampAmount = Annotated[Amount, HasUnit("ramp")]
+Duration = Annotated[Amount, HasUnit("duration")]  # 60 s
+Size = Annotated[Amount, HasUnit("size")]  # 80 GiB
+Rate = Annotated[Amount, HasUnit("rate")]  # 450 GB/s
+
+FreeMapping = dict[str, Any]  # handed to another tool as it is: any YAML below
+TextMapping = dict[str, str]

@@ -1,0 +1,108 @@
+"""The network, as a recipe describes it."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from launcher.spec.kinds import Below1, Count, NonNegativeInteger, Positive, Text
+
+__all__ = ["Adapter", "Model"]
+
+recipe_type = dataclass(frozen=True, slots=True, kw_only=True)
+
+
+@recipe_type
+class Adapter:
+    """A small trained part beside a frozen model."""
+
+    kind: Literal["lora"] = "lora"
+    """Kind of adapter."""
+    rank: Count = 16
+    """Rank of the low-rank update."""
+    targets: tuple[Text, ...] = ()
+    """Modules that get one."""
+    quantization: Literal["none", "int8", "nf4"] = "none"
+    """How the frozen weights are stored."""
+
+
+@recipe_type
+class Model:
+    """Kind and dimensions of the network; names are Hugging Face's."""
+
+    kind: Literal[
+        "decoder", "encoder", "encoder-decoder", "moe", "rnn", "lstm", "gru", "bag", "mlp", "vit", "resnet", "module"
+    ] = "decoder"
+    """Family of the network."""
+    preset: Text | None = None
+    """A model of the catalog, instead of dimensions."""
+    config: Text | None = None
+    """Path of a Hugging Face config.json, instead of dimensions."""
+    module: Text | None = None
+    """`package.file:function` that returns a module and a sample batch."""
+    num_layers: Count | None = None
+    """Depth; hidden_size / 64 when absent."""
+    num_attention_heads: Count | None = None
+    """Attention heads; hidden_size / 64 when absent."""
+    num_key_value_heads: Count | None = None
+    """Key and value heads; num_attention_heads when absent."""
+    head_dim: Count | None = None
+    """Width of a head; hidden_size / num_attention_heads when absent."""
+    intermediate_size: Count | None = None
+    """Width of the feed-forward layer; 4 x hidden_size when absent."""
+    vocab_size: Count = 50257
+    """Entries of the vocabulary."""
+    gated_mlp: bool = False
+    """Whether the feed-forward layer is gated (SwiGLU, GeGLU)."""
+    activation: Literal["silu", "gelu", "gelu_new", "relu", "tanh"] = "gelu"
+    """Activation function."""
+    norm: Literal["rmsnorm", "layernorm", "batchnorm", "groupnorm"] = "layernorm"
+    """Normalisation layer."""
+    position: Literal["rotary", "learned", "none"] = "learned"
+    """Position encoding."""
+    tie_word_embeddings: bool = True
+    """Whether input and output embeddings are one tensor."""
+    dropout: Below1 = 0.0
+    """Dropout probability."""
+    num_experts: Count | None = None
+    """Routed experts of a mixture."""
+    num_experts_per_token: Count | None = None
+    """Experts each token goes to."""
+    moe_intermediate_size: Count | None = None
+    """Width of one expert."""
+    num_shared_experts: NonNegativeInteger = 0
+    """Experts every token goes to."""
+    first_dense_layers: NonNegativeInteger = 0
+    """Leading layers without experts."""
+    capacity_factor: Positive | None = None
+    """Token slots per expert over an even share."""
+    kv_latent_dim: Count | None = None
+    """Width of the latent of multi-latent attention."""
+    sliding_window: Count | None = None
+    """Tokens that attention looks back."""
+    input_size: Count | None = None
+    """Input features of a recurrent or tabular model."""
+    output_size: Count | None = None
+    """Output features."""
+    bidirectional: bool = False
+    """Whether a recurrent model runs both ways."""
+    projection_size: Count | None = None
+    """Width of an LSTM's projection."""
+    carry_state: bool = False
+    """Whether state is carried from one step to the next."""
+    truncate_steps: Count | None = None
+    """Time steps of truncated backpropagation."""
+    image_size: Count | None = None
+    """Height and width of an image, in pixels."""
+    patch_size: Count | None = None
+    """Height and width of a patch, in pixels."""
+    depth: Count | None = None
+    """Depth of a residual network (50 for ResNet-50)."""
+    num_classes: Count | None = None
+    """Classes of a classifier."""
+    adapter: Adapter | None = None
+    """Adapter training."""
+    frozen: tuple[Text, ...] = ()
+    """Modules that are not trained."""
+    implementation: Literal["auto", "transformers", "torch", "megatron", "fused", "compiled"] = "auto"
+    """Whose kernels run; decides what is kept for the backward pass."""
+    batch_coupled: tuple[Text, ...] = field(default=())
+    """Layers or losses whose result depends on the micro-batch (`batch_norm`)."""

@@ -1,0 +1,241 @@
+"""What was decided: every number of the run. Written as plan.json; read back by engines, runtime and witness.
+
+Blocks that are not built yet are None. Sizes in sequences, tokens, bytes or seconds, as each name says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Literal
+
+from launcher.errors import Problem
+from launcher.spec.marks import Origin
+
+__all__ = [
+    "Alternative",
+    "BatchPlan",
+    "LaunchPlan",
+    "LayoutPlan",
+    "LearningRatePlan",
+    "ModelPlan",
+    "OptimizerPlan",
+    "PrecisionPlan",
+    "RunPlan",
+    "SchedulePlan",
+    "Verdict",
+]
+
+Verdict = Literal["fits", "tight", "does-not-fit", "unknown-memory", "refused"]
+plan_type = dataclass(frozen=True, slots=True, kw_only=True)
+
+
+@plan_type
+class BatchPlan:
+    """global_batch_size + idle_slots = micro_batch_size x gradient_accumulation_steps x data_parallel_size."""
+
+    global_batch_size: int
+    micro_batch_size: int
+    gradient_accumulation_steps: int
+    data_parallel_size: int
+    slots_per_step: int
+    idle_slots: int
+    sequence_length: int | None
+    """Tokens per sequence; input plus target for an encoder-decoder."""
+    tokens_per_step: int | None
+    per_rank: tuple[int, ...] | None = None
+
+
+@plan_type
+class LayoutPlan:
+    """Ranks along every axis."""
+
+    world_size: int
+    num_nodes: int
+    devices_per_node: int
+    tensor_parallel_size: int
+    pipeline_parallel_size: int
+    context_parallel_size: int
+    expert_parallel_size: int
+    data_strategy: Literal["ddp", "zero", "fsdp"]
+    zero_stage: int | None
+    """0-3 with zero, 2-3 with fsdp (the ZeRO stage it corresponds to), None with ddp."""
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    device: str = "cpu"
+    device_kind: Literal["cpu", "cuda", "rocm", "hpu"] = "cpu"
+    backend: str = "gloo"
+    devices: tuple[int, ...] | None = None
+    """Device numbers of each node, when the recipe names them."""
+    fsdp_version: int | None = None
+
+
+@plan_type
+class ModelPlan:
+    """Dimensions, derived ones filled in."""
+
+    kind: str
+    hidden_size: int | None
+    num_layers: int | None
+    num_attention_heads: int | None
+    num_key_value_heads: int | None
+    head_dim: int | None
+    intermediate_size: int | None
+    vocab_size: int | None
+    num_parameters: int | None = None
+    num_active_parameters: int | None = None
+    num_trainable_parameters: int | None = None
+    batch_coupled: tuple[str, ...] = ()
+    dropout: float = 0.0
+    others: Mapping[str, Any] = field(default_factory=dict)
+    """Further written keys of `model`, as written."""
+
+
+@plan_type
+class SchedulePlan:
+    """The learning rate as a function of samples; lengths are exact (`375000000/2048`)."""
+
+    peak_learning_rate: float
+    start_learning_rate: float
+    """At zero samples: 0, or the reference learning rate for SGD scaled up linearly."""
+    final_learning_rate: float
+    warmup_samples: Fraction
+    decay: Literal["constant", "linear", "cosine", "wsd"]
+    decay_samples: Fraction | None
+    """Length of the decay of wsd."""
+    decay_shape: Literal["linear", "sqrt"]
+    total_samples: Fraction | None
+    first_step: Literal["one-batch", "zero"]
+
+
+@plan_type
+class LearningRatePlan:
+    """Peak, warmup, length and curve."""
+
+    scaling_rule: str
+    scale: float
+    reference_learning_rate: float | None
+    peak_learning_rate: float
+    final_learning_rate: float
+    warmup_samples: int
+    warmup_steps: int
+    total_steps: int | None
+    total_samples: int | None
+    owner: str
+    curve: tuple[tuple[int, float], ...]
+    """[samples after the step, learning rate of that step], at the steps worth seeing."""
+    schedule: SchedulePlan
+
+
+@plan_type
+class OptimizerPlan:
+    """The optimizer's settings as they are passed on."""
+
+    name: str
+    owner: Literal["script", "engine"]
+    betas: tuple[float, float]
+    momentum: float
+    nesterov: bool
+    epsilon: float
+    weight_decay: float
+    gradient_clipping: float | None
+    implementation: str = "auto"
+
+
+@plan_type
+class PrecisionPlan:
+    """What the model computes in, and what was written about the rest."""
+
+    compute: Literal["fp32", "fp16", "bf16", "fp8"]
+    parameter_dtype: str | None = None
+    gradient_dtype: str | None = None
+    reduce_dtype: str | None = None
+    master_weights: bool | None = None
+    autocast: bool | None = None
+    loss_scale_initial: float | None = None
+    loss_scale_static: float | None = None
+
+
+@plan_type
+class LaunchPlan:
+    """What is started, and where. Argument and environment values still hold their placeholders."""
+
+    engine: str
+    executor: str
+    script: str | None
+    module: str | None
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    pass_env: tuple[str, ...]
+    python: str
+    workdir: str
+    """Absolute; a path, in neither hash."""
+    runtime: bool
+    main_address: str
+    main_port: int | None
+    """None: chosen when it is started."""
+    native_deepspeed: Mapping[str, Any]
+    native_accelerate: Mapping[str, Any]
+    native_argv: tuple[str, ...]
+    threads_per_process: int
+    """OMP_NUM_THREADS."""
+    handshake_seconds: float
+    stall_seconds: float
+    grace_seconds: float
+
+
+@plan_type
+class Alternative:
+    """A way out: what to change, what that keeps and what it alters."""
+
+    change: str
+    """A `--set` argument or a key to write: `global_batch_size=992`."""
+    keeps: tuple[str, ...]
+    changes: tuple[str, ...]
+    batch: BatchPlan
+    memory: Mapping[str, Any] | None = None
+    time: Mapping[str, Any] | None = None
+
+
+@plan_type
+class RunPlan:
+    """The whole plan."""
+
+    plan_version: int = 1
+    recipe_name: str
+    semantics_hash: str
+    plan_hash: str
+    verdict: Verdict
+    problems: tuple[Problem, ...]
+    alternatives: tuple[Alternative, ...]
+    batch: BatchPlan
+    layout: LayoutPlan
+    model: ModelPlan
+    optimizer: OptimizerPlan
+    precision: PrecisionPlan
+    learning_rate: LearningRatePlan | None
+    memory: None = None
+    time: None = None
+    stages: tuple[Mapping[str, Any], ...] | None = None
+    launch: LaunchPlan
+    data: Mapping[str, Any]
+    """num_samples (int or None), kind, drop_last, total_samples (int or None: samples of the run), packing ..."""
+    loss: Mapping[str, Any]
+    """kind, weighting, logits."""
+    activation_checkpointing: str
+    attention: str
+    compile: bool
+    evaluation: Mapping[str, Any] | None
+    """every_steps, batch_size."""
+    checkpoint: Mapping[str, Any] | None
+    """every_steps, directory, keep."""
+    seed: int
+    applied_by: Mapping[str, str]
+    """Setting to `engine`, `argument`, `runtime` or `script-must`."""
+    origins: Mapping[str, Origin]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain values, as plan.json holds it."""
+        from launcher.spec.plain import to_plain
+
+        plain = to_plain(self)
+        assert isinstance(plain, dict)
+        return plain

@@ -1,0 +1,115 @@
+"""What a person writes: the whole recipe. Field, default and help stand in one place; the help is the text below a field.
+
+Annotations are evaluated (no `from __future__ import annotations`): reader, JSON Schema and reference walk them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from launcher.spec.cluster import Cluster
+from launcher.spec.kinds import (
+    Count,
+    CountAmount,
+    NonNegativeInteger,
+    RampAmount,
+    Text,
+)
+from launcher.spec.launch import Launch
+from launcher.spec.marks import Mark
+from launcher.spec.model import Model
+from launcher.spec.parallel import Parallel
+from launcher.spec.training import Checkpoint, Data, Evaluation, Loss, Optimizer, Precisions, Resume, Schedule
+
+__all__ = ["EncoderDecoderLength", "Recipe", "Stage"]
+
+recipe_type = dataclass(frozen=True, slots=True, kw_only=True)
+
+
+@recipe_type
+class EncoderDecoderLength:
+    """Sequence lengths of an encoder-decoder, in tokens."""
+
+    input: Count
+    """Tokens into the encoder."""
+    target: Count
+    """Tokens out of the decoder."""
+
+
+@recipe_type
+class Stage:
+    """A part of the run with its own batch, sequence length or other settings."""
+
+    until: RampAmount | None = None
+    """Where the stage ends, counted from the start of the run; absent for the last one."""
+    global_batch_size: Count | None = None
+    """Sequences per optimizer step in this stage."""
+    sequence_length: Count | None = None
+    """Tokens per sequence in this stage."""
+    micro_batch_size: Count | Literal["auto"] | None = None
+    """Micro-batch in this stage."""
+    gradient_accumulation_steps: Count | Literal["auto"] | None = None
+    """Accumulation in this stage."""
+
+
+@recipe_type
+class Recipe:
+    """A whole training run as a person describes it."""
+
+    schema: Literal[1] = 1
+    """Version of this vocabulary. First key of the file."""
+    name: Text | None = None
+    """Names run folders and jobs; the file's name when absent."""
+    global_batch_size: Count | None = None
+    """Sequences per optimizer step, over the whole job."""
+    global_batch_tokens: CountAmount | None = None
+    """Tokens per optimizer step instead of sequences (`8Mi`); must be whole sequences."""
+    sequence_length: Count | EncoderDecoderLength | None = None
+    """Tokens per sequence (time steps for recurrent kinds); absent for image and tabular kinds."""
+    hidden_size: Count | None = None
+    """Width of the model."""
+    model: Model = field(default_factory=Model)
+    """The network."""
+    data: Data = field(default_factory=Data)
+    """The training data."""
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    """The optimizer and its learning rate."""
+    schedule: Schedule = field(default_factory=Schedule)
+    """Warmup, decay and length of the run."""
+    stages: tuple[Stage, ...] = ()
+    """Batch ramp and sequence-length extension."""
+    precision: Literal["auto", "fp32", "fp16", "bf16", "fp8"] | Precisions = "auto"
+    """What the model computes in: fp32 on CPU, else bf16, when not written."""
+    activation_checkpointing: Literal["none", "selective", "full"] = "none"
+    """Which activations are computed again instead of kept."""
+    attention: Literal["eager", "sdpa", "flash"] = "sdpa"
+    """Attention implementation."""
+    compile: bool = False
+    """Whether the model is compiled."""
+    loss: Loss = field(default_factory=Loss)
+    """The loss and what it is averaged over."""
+    micro_batch_size: Count | Literal["auto"] = "auto"
+    """Sequences per forward pass on one data-parallel rank."""
+    gradient_accumulation_steps: Count | Literal["auto"] = "auto"
+    """Forward passes per optimizer step on one rank."""
+    parallel: Literal["auto"] | Parallel = "auto"
+    """How ranks divide the work; all data-parallel when not written."""
+    cluster: str | Cluster | None = None
+    """The machines: a name, a path, or written here; this machine when absent."""
+    launch: Launch = field(default_factory=Launch)
+    """How the job is started."""
+    evaluation: Evaluation | None = None
+    """When the script evaluates; handed to it."""
+    checkpoint: Checkpoint | None = None
+    """When the script saves; handed to it."""
+    resume: Resume | None = None
+    """How the script is told to resume."""
+    seed: NonNegativeInteger = 0
+    """Seed of sample order and initialisation."""
+
+    marks: Mapping[str, Mark] = field(default_factory=dict, metadata={"internal": True}, compare=False)
+    """Where each written value stands: dotted path to mark. Filled by the reader."""
+    directory: str = field(default=".", metadata={"internal": True}, compare=False)
+    """Folder of the recipe file; relative paths in the recipe are taken from here."""
+    source: str = field(default="", metadata={"internal": True}, compare=False)
+    """The recipe file's own text, kept for the run folder."""

@@ -1,0 +1,189 @@
+"""Data, optimizer, schedule, loss and precision, as a recipe describes them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from launcher.spec.kinds import (
+    Below1,
+    Count,
+    CountAmount,
+    LengthAmount,
+    NonNegative,
+    Positive,
+    Share,
+    ShareAmount,
+    Text,
+)
+
+__all__ = ["Checkpoint", "Data", "Evaluation", "Loss", "LossScale", "Optimizer", "Precisions", "Resume", "Scaling", "Schedule"]
+
+recipe_type = dataclass(frozen=True, slots=True, kw_only=True)
+Dtype = Literal["fp32", "fp16", "bf16"]
+
+
+@recipe_type
+class Data:
+    """The training data, as far as the plan depends on it."""
+
+    num_tokens: CountAmount | None = None
+    """Tokens of one epoch (`300B`)."""
+    num_samples: CountAmount | None = None
+    """Samples of one epoch."""
+    kind: Literal["map", "stream"] = "map"
+    """map: indexed by number; stream: its order cannot be proven."""
+    packing: Literal["packed", "padded", "none"] = "none"
+    """How sequences fill sequence_length."""
+    mean_length: Positive | None = None
+    """Mean tokens per sample before packing or padding."""
+    loss_token_fraction: Share | None = None
+    """Share of the tokens that the loss counts."""
+    drop_last: bool = False
+    """Whether a run that the data ends drops its last, partial step."""
+    paths: tuple[Text, ...] = ()
+    """What every host must see."""
+
+
+@recipe_type
+class Scaling:
+    """A scaling rule with its parameters."""
+
+    rule: Literal["none", "linear", "sqrt", "capped", "saturating"]
+    """Rule by which the reference learning rate follows the batch."""
+    alpha: Positive | None = None
+    """Exponent of capped and saturating."""
+    critical_batch_tokens: CountAmount | None = None
+    """Batch beyond which the learning rate stops growing, in tokens."""
+
+
+@recipe_type
+class Optimizer:
+    """The optimizer, and the learning rate with the batch it was tuned at."""
+
+    name: Literal[
+        "sgd", "adam", "adamw", "adamw-8bit", "rmsprop", "lamb", "lars", "adafactor", "lion", "muon"
+    ] = "adamw"
+    """Which optimizer."""
+    learning_rate: Positive | None = None
+    """Peak learning rate, applied as written."""
+    reference_learning_rate: Positive | None = None
+    """Peak learning rate as tuned at the reference batch; scaled by the rule."""
+    reference_batch_size: Count | None = None
+    """Sequences per step at which the reference learning rate was tuned."""
+    reference_batch_tokens: CountAmount | None = None
+    """The same in tokens."""
+    scaling: Literal["auto", "none", "linear", "sqrt"] | Scaling = "auto"
+    """auto: linear for SGD, sqrt for the others."""
+    betas: tuple[Below1, Below1] | None = None
+    """Decay of the first and second moment; 0.9, 0.999 when absent."""
+    momentum: Below1 | None = None
+    """Momentum of sgd and rmsprop; 0 when absent."""
+    nesterov: bool = False
+    """Nesterov momentum."""
+    epsilon: Positive | None = None
+    """Term in the denominator; 1e-8 when absent."""
+    weight_decay: NonNegative = 0.0
+    """Weight decay."""
+    gradient_clipping: Positive | None = None
+    """Largest global gradient norm; absent: no clipping."""
+    implementation: Literal["auto", "foreach", "fused", "for-loop"] = "auto"
+    """How the step is computed."""
+    owner: Literal["script", "engine"] = "script"
+    """script: the training script builds it; engine: rendered for DeepSpeed."""
+
+
+@recipe_type
+class Schedule:
+    """Learning rate over the run, and the length of the run."""
+
+    warmup: ShareAmount | None = None
+    """Length of the linear warmup."""
+    warmup_keeps: Literal["unit", "steps", "samples", "tokens"] = "unit"
+    """What stays constant when the batch differs from the reference."""
+    decay: Literal["constant", "linear", "cosine", "wsd"] = "constant"
+    """Shape after the warmup."""
+    decay_length: ShareAmount | None = None
+    """Length of the decay of wsd."""
+    decay_shape: Literal["linear", "sqrt"] = "linear"
+    """Shape of the decay of wsd."""
+    length: LengthAmount | None = None
+    """Length of the run."""
+    final_learning_rate_ratio: Share = 0.0
+    """Learning rate at the end over the peak."""
+    clock: Literal["samples", "tokens"] = "samples"
+    """What the learning rate is a function of."""
+    first_step: Literal["one-batch", "zero"] = "one-batch"
+    """one-batch: the step that brings the count to s is trained at f(s); zero: at f of the count before it."""
+    owner: Text = "auto"
+    """Who applies it: runtime, script, or engine:NAME. auto: the runtime where the script uses it, else the script."""
+
+
+@recipe_type
+class LossScale:
+    """Loss scaling for fp16."""
+
+    initial: Positive | None = None
+    """First scale of a dynamic one."""
+    static: Positive | None = None
+    """A fixed scale instead."""
+
+
+@recipe_type
+class Precisions:
+    """Number formats, where they are not to follow from engine and implementation."""
+
+    compute: Literal["fp32", "fp16", "bf16", "fp8"]
+    """What the model computes in."""
+    parameter_dtype: Dtype | None = None
+    """What parameters are stored in."""
+    gradient_dtype: Dtype | None = None
+    """What gradients are stored in."""
+    reduce_dtype: Dtype | None = None
+    """What gradients are averaged in."""
+    master_weights: bool | None = None
+    """Whether the optimizer keeps fp32 weights."""
+    autocast: bool | None = None
+    """Whether layers are cast one by one."""
+    loss_scale: LossScale | None = None
+    """Loss scaling."""
+
+
+@recipe_type
+class Loss:
+    """The loss, and what it is averaged over."""
+
+    kind: Literal["cross_entropy", "mse", "contrastive", "custom"] = "cross_entropy"
+    """Which loss."""
+    weighting: Literal["tokens", "sequences", "samples"] = "tokens"
+    """What counts once in the mean over the global batch."""
+    logits: Literal["full", "chunked", "fused"] = "full"
+    """How logits are held."""
+
+
+@recipe_type
+class Evaluation:
+    """When the script evaluates."""
+
+    every: LengthAmount | None = None
+    """Interval."""
+    batch_size: Count | None = None
+    """Sequences per forward pass on one rank."""
+
+
+@recipe_type
+class Checkpoint:
+    """When the script saves."""
+
+    every: LengthAmount | None = None
+    """Interval."""
+    directory: Text = "checkpoints"
+    """Folder, in the run folder unless absolute."""
+    keep: Count | None = None
+    """How many are kept."""
+
+
+@recipe_type
+class Resume:
+    """How the script is told to resume."""
+
+    args: tuple[str, ...] = ()
+    """Arguments that make the script resume."""
