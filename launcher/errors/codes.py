@@ -16,86 +16,222 @@ class CodeInfo(NamedTuple):
 
 CODES: dict[str, CodeInfo] = {
     # reading a file
-    "file-not-found": CodeInfo("the recipe or a file it names does not exist or cannot be read", "check the path"),
+    "file-not-found": CodeInfo(
+        "the recipe or a file it names does not exist or cannot be read", "check the path"
+    ),
     "not-utf8": CodeInfo("the file is not UTF-8 text", "save it as UTF-8"),
-    "yaml-syntax": CodeInfo("the file is not YAML", "the place named is where the reader gave up; look at the line above too"),
+    "yaml-syntax": CodeInfo(
+        "the file is not YAML", "the place named is where the reader gave up; look at the line above too"
+    ),
     "empty-recipe": CodeInfo("the file holds no keys", "start with the three numbers"),
     "several-documents": CodeInfo("the file holds more than one YAML document", "keep one recipe per file"),
-    "not-a-mapping": CodeInfo("keys were expected and something else stands there", "write `key: value` lines"),
-    "duplicate-key": CodeInfo("a key stands twice in one mapping; YAML readers keep one of them without a word", "delete one"),
-    "unknown-key": CodeInfo("the key is not part of a recipe", "the hint names the nearest key; the reference lists all"),
+    "not-a-mapping": CodeInfo(
+        "keys were expected and something else stands there", "write `key: value` lines"
+    ),
+    "duplicate-key": CodeInfo(
+        "a key stands twice in one mapping; YAML readers keep one of them without a word", "delete one"
+    ),
+    "unknown-key": CodeInfo(
+        "the key is not part of a recipe", "the hint names the nearest key; the reference lists all"
+    ),
     "missing-key": CodeInfo("a key that cannot be derived is absent", "write it"),
     "wrong-type": CodeInfo("the value is of another type than the key takes", "write it as the message says"),
     "bad-choice": CodeInfo("the value is not one of the words the key takes", "use one of the words listed"),
-    "bad-unit": CodeInfo("a number without its unit, with an unknown unit, or with one that makes no sense here", "write number and unit, `2000 steps`"),
-    "out-of-range": CodeInfo("the number is outside what the key can mean", "use a number in the range named"),
-    "leading-zero": CodeInfo("a number with a leading zero is octal to one reader and decimal to the next", "drop the zero, or quote it to mean text"),
+    "bad-unit": CodeInfo(
+        "a number without its unit, with an unknown unit, or with one that makes no sense here",
+        "write number and unit, `2000 steps`",
+    ),
+    "out-of-range": CodeInfo(
+        "the number is outside what the key can mean", "use a number in the range named"
+    ),
+    "leading-zero": CodeInfo(
+        "a number with a leading zero is octal to one reader and decimal to the next",
+        "drop the zero, or quote it to mean text",
+    ),
     "not-finite": CodeInfo("infinity and not-a-number are no settings", "write a finite number"),
-    "yaml-tag": CodeInfo("YAML tags, anchors and aliases are not read: a recipe is complete in itself", "write the value out"),
-    "schema-too-new": CodeInfo("the recipe is written for a schema this version does not know", "upgrade batchwright, or write `schema: 1`"),
-    "bad-override": CodeInfo("a `--set` is not of the form path=value, or names no key of a recipe", "write --set optimizer.learning_rate=3e-4"),
-    "cluster-not-found": CodeInfo("no cluster file has that name", "write the path of the file, or put it under recipes/clusters/"),
+    "yaml-tag": CodeInfo(
+        "YAML tags, anchors and aliases are not read: a recipe is complete in itself", "write the value out"
+    ),
+    "schema-too-new": CodeInfo(
+        "the recipe is written for a schema this version does not know",
+        "upgrade batchwright, or write `schema: 1`",
+    ),
+    "bad-override": CodeInfo(
+        "a `--set` is not of the form path=value, or names no key of a recipe",
+        "write --set optimizer.learning_rate=3e-4",
+    ),
+    "cluster-not-found": CodeInfo(
+        "no cluster file has that name", "write the path of the file, or put it under recipes/clusters/"
+    ),
     # what is asked contradicts itself
     "ambiguous-batch": CodeInfo("both global_batch_size and global_batch_tokens are written", "keep one"),
-    "ambiguous-learning-rate": CodeInfo("both learning_rate and reference_learning_rate are written", "keep one: the first is applied as written, the second is scaled"),
+    "ambiguous-learning-rate": CodeInfo(
+        "both learning_rate and reference_learning_rate are written",
+        "keep one: the first is applied as written, the second is scaled",
+    ),
     "ambiguous-data-size": CodeInfo("both data.num_tokens and data.num_samples are written", "keep one"),
     "ambiguous-model": CodeInfo("a preset, a config file and a module exclude one another", "keep one"),
     "ambiguous-script": CodeInfo("both launch.script and launch.module are written", "keep one"),
-    "ambiguous-devices": CodeInfo("cluster.devices_per_node and cluster.devices say different numbers", "keep one"),
-    "missing-reference-batch": CodeInfo("a reference learning rate is only a number together with the batch it was tuned at", "write optimizer.reference_batch_size, or use learning_rate"),
-    "missing-scaling-parameter": CodeInfo("the scaling rule needs a number that is not written", "write it under optimizer.scaling"),
-    "schedule-needs-length": CodeInfo("a decay or a share of the run needs to know how long the run is", "write schedule.length, or data.num_tokens"),
-    "schedule-needs-decay-length": CodeInfo("a warmup-stable-decay schedule needs the length of its decay", "write schedule.decay_length"),
-    "decay-longer-than-run": CodeInfo("the decay starts before the warmup has ended", "shorten the decay or the warmup"),
-    "epochs-need-data-size": CodeInfo("an epoch is only a length when the number of samples is known", "write data.num_samples"),
-    "tokens-need-sequence-length": CodeInfo("tokens become samples through the sequence length, which is absent", "write sequence_length, or use samples"),
-    "warmup-longer-than-run": CodeInfo("the peak learning rate is never reached", "shorten schedule.warmup if that is not meant"),
+    "ambiguous-devices": CodeInfo(
+        "cluster.devices_per_node and cluster.devices say different numbers", "keep one"
+    ),
+    "missing-reference-batch": CodeInfo(
+        "a reference learning rate is only a number together with the batch it was tuned at",
+        "write optimizer.reference_batch_size, or use learning_rate",
+    ),
+    "missing-scaling-parameter": CodeInfo(
+        "the scaling rule needs a number that is not written", "write it under optimizer.scaling"
+    ),
+    "schedule-needs-length": CodeInfo(
+        "a decay or a share of the run needs to know how long the run is",
+        "write schedule.length, or data.num_tokens",
+    ),
+    "schedule-needs-decay-length": CodeInfo(
+        "a warmup-stable-decay schedule needs the length of its decay", "write schedule.decay_length"
+    ),
+    "decay-longer-than-run": CodeInfo(
+        "the decay starts before the warmup has ended", "shorten the decay or the warmup"
+    ),
+    "epochs-need-data-size": CodeInfo(
+        "an epoch is only a length when the number of samples is known", "write data.num_samples"
+    ),
+    "tokens-need-sequence-length": CodeInfo(
+        "tokens become samples through the sequence length, which is absent",
+        "write sequence_length, or use samples",
+    ),
+    "warmup-longer-than-run": CodeInfo(
+        "the peak learning rate is never reached", "shorten schedule.warmup if that is not meant"
+    ),
     # the batch
-    "batch-not-divisible": CodeInfo("the global batch cannot be cut into equal parts", "take one of the alternatives, or launch.runtime: true"),
-    "batch-triad-mismatch": CodeInfo("micro-batch, accumulation and ranks are written and do not multiply to the global batch", "drop one of them"),
-    "batch-tokens-not-whole": CodeInfo("global_batch_tokens is not a whole number of sequences", "use one of the exact values named"),
-    "batch-larger-than-data": CodeInfo("one step needs more samples than an epoch holds", "a smaller batch, or more data"),
-    "poor-micro-batch": CodeInfo("the plan is legal, but the micro-batch is 1 because the share of a rank is prime", "take a batch with more divisors"),
-    "idle-slots": CodeInfo("some slots of the last micro-batches hold no sequence; they weigh nothing", "take the nearest exact batch if the cost matters"),
+    "batch-not-divisible": CodeInfo(
+        "the global batch cannot be cut into equal parts",
+        "take one of the alternatives, or launch.runtime: true",
+    ),
+    "batch-triad-mismatch": CodeInfo(
+        "micro-batch, accumulation and ranks are written and do not multiply to the global batch",
+        "drop one of them",
+    ),
+    "batch-tokens-not-whole": CodeInfo(
+        "global_batch_tokens is not a whole number of sequences", "use one of the exact values named"
+    ),
+    "batch-larger-than-data": CodeInfo(
+        "one step needs more samples than an epoch holds", "a smaller batch, or more data"
+    ),
+    "poor-micro-batch": CodeInfo(
+        "the plan is legal, but the micro-batch is 1 because the share of a rank is prime",
+        "take a batch with more divisors",
+    ),
+    "idle-slots": CodeInfo(
+        "some slots of the last micro-batches hold no sequence; they weigh nothing",
+        "take the nearest exact batch if the cost matters",
+    ),
     # the model and its layout
-    "width-not-divisible": CodeInfo("depth and heads cannot be derived from this width", "write model.num_layers and model.num_attention_heads"),
-    "heads-not-dividing": CodeInfo("the heads do not divide what they must", "choose a number of heads that divides"),
+    "width-not-divisible": CodeInfo(
+        "depth and heads cannot be derived from this width",
+        "write model.num_layers and model.num_attention_heads",
+    ),
+    "heads-not-dividing": CodeInfo(
+        "the heads do not divide what they must", "choose a number of heads that divides"
+    ),
     "hidden-size-conflict": CodeInfo("the width is given twice and the two differ", "keep one"),
-    "parallel-not-dividing": CodeInfo("tensor x pipeline x context does not divide the ranks", "choose axes whose product divides the world size"),
-    "script-must-apply": CodeInfo("nothing but the script could carry this out, and it does not say that it does; silently ignored, it would multiply the batch", "write the axis into launch.script_applies once the script does it"),
+    "parallel-not-dividing": CodeInfo(
+        "tensor x pipeline x context does not divide the ranks",
+        "choose axes whose product divides the world size",
+    ),
+    "script-must-apply": CodeInfo(
+        "only the script could do this and it does not say so; ignored, it would multiply the batch",
+        "write the axis into launch.script_applies once the script does it",
+    ),
     "unknown-device": CodeInfo("the device is not in the catalog", "use a catalog name"),
-    "not-yet-supported": CodeInfo("the key is understood and not yet carried out", "remove it, or plan without running"),
-    "not-yet-used": CodeInfo("the key is understood and shown, and does not change this plan yet", "nothing to do"),
-    "nobody-applies": CodeInfo("a setting that only the training script can carry out", "pass it through a placeholder, or use the runtime"),
-    "scaled-far": CodeInfo("the learning rate is scaled beyond the range in which its rule was published", "measure, or come closer to the reference batch"),
+    "not-yet-supported": CodeInfo(
+        "the key is understood and not yet carried out", "remove it, or plan without running"
+    ),
+    "not-yet-used": CodeInfo(
+        "the key is understood and shown, and does not change this plan yet", "nothing to do"
+    ),
+    "nobody-applies": CodeInfo(
+        "a setting that only the training script can carry out",
+        "pass it through a placeholder, or use the runtime",
+    ),
+    "scaled-far": CodeInfo(
+        "the learning rate is scaled beyond the range in which its rule was published",
+        "measure, or come closer to the reference batch",
+    ),
     # engines
-    "unknown-engine": CodeInfo("no installed package registers that engine", "`batchwright engines` lists them"),
+    "unknown-engine": CodeInfo(
+        "no installed package registers that engine", "`batchwright engines` lists them"
+    ),
     "unknown-executor": CodeInfo("no installed package registers that executor", "use local"),
     "engine-clash": CodeInfo("two installed packages register the same engine name", "uninstall one of them"),
     "engine-broken": CodeInfo("the engine's package cannot be imported", "the message is the import's own"),
-    "engine-cannot": CodeInfo("the engine cannot express what the plan asks", "choose another engine or strategy"),
+    "engine-cannot": CodeInfo(
+        "the engine cannot express what the plan asks", "choose another engine or strategy"
+    ),
     "missing-script": CodeInfo("there is nothing to launch", "write launch.script or launch.module"),
-    "unknown-placeholder": CodeInfo("no such placeholder", "the hint names the nearest; write {{ for a brace"),
-    "unbalanced-brace": CodeInfo("a brace that neither opens nor closes a placeholder", "write {{ or }} for a brace"),
+    "unknown-placeholder": CodeInfo(
+        "no such placeholder", "the hint names the nearest; write {{ for a brace"
+    ),
+    "unbalanced-brace": CodeInfo(
+        "a brace that neither opens nor closes a placeholder", "write {{ or }} for a brace"
+    ),
     "placeholder-unset": CodeInfo("the placeholder has no value in this plan", "write the key it comes from"),
-    "native-owns-key": CodeInfo("launch.native sets a key that the plan owns", "set it in the recipe instead"),
-    "rendered-differs": CodeInfo("a rendered file, read back, does not say what the plan says", "a bug of the engine; please report it"),
+    "native-owns-key": CodeInfo(
+        "launch.native sets a key that the plan owns", "set it in the recipe instead"
+    ),
+    "rendered-differs": CodeInfo(
+        "a rendered file, read back, does not say what the plan says", "a bug of the engine; please report it"
+    ),
     # acting
-    "script-not-found": CodeInfo("the training script does not exist", "paths are taken from launch.workdir, which is taken from the recipe's folder"),
+    "script-not-found": CodeInfo(
+        "the training script does not exist",
+        "paths are taken from launch.workdir, which is taken from the recipe's folder",
+    ),
     "workdir-not-found": CodeInfo("launch.workdir is not a folder", "it is taken from the recipe's folder"),
-    "executable-not-found": CodeInfo("the engine's command is not installed", "pip install 'batchwright[train]'"),
-    "pass-env-missing": CodeInfo("a variable named in launch.pass_env is not set", "export it, or drop it from the list"),
+    "executable-not-found": CodeInfo(
+        "the engine's command is not installed", "pip install 'batchwright[train]'"
+    ),
+    "pass-env-missing": CodeInfo(
+        "a variable named in launch.pass_env is not set", "export it, or drop it from the list"
+    ),
     "directory-not-empty": CodeInfo("the folder to write to holds something else", "name a new folder"),
-    "no-compiler": CodeInfo("DeepSpeed on CPU builds a small operator at its first start and finds no C++ compiler", "install g++, or use launch.engine: torchrun"),
+    "no-compiler": CodeInfo(
+        "DeepSpeed on CPU builds a small operator at its first start and finds no C++ compiler",
+        "install g++, or use launch.engine: torchrun",
+    ),
     # inside the job
-    "plan-not-found": CodeInfo("the script uses launcher.runtime and was started without a plan", "start it with batchwright run, or by the command that batchwright render prints"),
+    "plan-not-found": CodeInfo(
+        "the script uses launcher.runtime and was started without a plan",
+        "start it with batchwright run, or by the command that batchwright render prints",
+    ),
     "plan-unreadable": CodeInfo("the plan file is damaged or from another version", "render it again"),
-    "world-differs": CodeInfo("the ranks that train are not the ranks that were planned", "the message names planned and found"),
-    "samples-differ": CodeInfo("an optimizer step consumes another number of samples than planned", "make the script use {micro_batch_size} and {gradient_accumulation_steps}"),
-    "learning-rate-differs": CodeInfo("the optimizer's learning rate is not the plan's", "make the script use {peak_learning_rate} and {warmup_steps}"),
-    "gradients-not-reduced": CodeInfo("several ranks train and nothing averages their gradients", "wrap the model in DistributedDataParallel or an engine"),
-    "shadowed-launcher": CodeInfo("the script wants launcher.runtime and a file of its own folder has that name", "rename the file, or leave the runtime out"),
-    "idle-weight-unused": CodeInfo("a micro-batch has idle slots and its loss does not leave them out", "give backward one loss per sequence, or multiply by micro.weight"),
-    "loss-weights-unknown": CodeInfo("the loss is weighted by tokens and nothing says how many loss tokens a sample has", "give run.steps(..., weight=...)"),
-    "dataset-too-small": CodeInfo("the dataset holds fewer samples than the plan counts on", "write data.num_samples as it is"),
+    "world-differs": CodeInfo(
+        "the ranks that train are not the ranks that were planned", "the message names planned and found"
+    ),
+    "samples-differ": CodeInfo(
+        "an optimizer step consumes another number of samples than planned",
+        "make the script use {micro_batch_size} and {gradient_accumulation_steps}",
+    ),
+    "learning-rate-differs": CodeInfo(
+        "the optimizer's learning rate is not the plan's",
+        "make the script use {peak_learning_rate} and {warmup_steps}",
+    ),
+    "gradients-not-reduced": CodeInfo(
+        "several ranks train and nothing averages their gradients",
+        "wrap the model in DistributedDataParallel or an engine",
+    ),
+    "shadowed-launcher": CodeInfo(
+        "the script wants launcher.runtime and a file of its own folder has that name",
+        "rename the file, or leave the runtime out",
+    ),
+    "idle-weight-unused": CodeInfo(
+        "a micro-batch has idle slots and its loss does not leave them out",
+        "give backward one loss per sequence, or multiply by micro.weight",
+    ),
+    "loss-weights-unknown": CodeInfo(
+        "the loss is weighted by tokens and nothing says how many loss tokens a sample has",
+        "give run.steps(..., weight=...)",
+    ),
+    "dataset-too-small": CodeInfo(
+        "the dataset holds fewer samples than the plan counts on", "write data.num_samples as it is"
+    ),
 }

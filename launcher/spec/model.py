@@ -29,7 +29,18 @@ class Model:
     """Kind and dimensions of the network; names are Hugging Face's."""
 
     kind: Literal[
-        "decoder", "encoder", "encoder-decoder", "moe", "rnn", "lstm", "gru", "bag", "mlp", "vit", "resnet", "module"
+        "decoder",
+        "encoder",
+        "encoder-decoder",
+        "moe",
+        "rnn",
+        "lstm",
+        "gru",
+        "bag",
+        "mlp",
+        "vit",
+        "resnet",
+        "module",
     ] = "decoder"
     """Family of the network."""
     preset: Text | None = None

@@ -1,6 +1,6 @@
-"""What a person writes: the whole recipe. Field, default and help stand in one place; the help is the text below a field.
+"""What a person writes: the whole recipe. Field, default and help in one place; help is the text below a field.
 
-Annotations are evaluated (no `from __future__ import annotations`): reader, JSON Schema and reference walk them.
+Annotations are evaluated, not strings: the reader, the JSON Schema and the reference walk them.
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,18 @@ from launcher.spec.kinds import (
     Text,
 )
 
-__all__ = ["Checkpoint", "Data", "Evaluation", "Loss", "LossScale", "Optimizer", "Precisions", "Resume", "Scaling", "Schedule"]
+__all__ = [
+    "Checkpoint",
+    "Data",
+    "Evaluation",
+    "Loss",
+    "LossScale",
+    "Optimizer",
+    "Precisions",
+    "Resume",
+    "Scaling",
+    "Schedule",
+]
 
 recipe_type = dataclass(frozen=True, slots=True, kw_only=True)
 Dtype = Literal["fp32", "fp16", "bf16"]
@@ -112,9 +123,9 @@ class Schedule:
     clock: Literal["samples", "tokens"] = "samples"
     """What the learning rate is a function of."""
     first_step: Literal["one-batch", "zero"] = "one-batch"
-    """one-batch: the step that brings the count to s is trained at f(s); zero: at f of the count before it."""
+    """one-batch: the step that brings the count to s trains at f(s); zero: at f of the count before."""
     owner: Text = "auto"
-    """Who applies it: runtime, script, or engine:NAME. auto: the runtime where the script uses it, else the script."""
+    """runtime, script or engine:NAME applies it. auto: the runtime where the script uses it, else the script."""
 
 
 @recipe_type

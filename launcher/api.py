@@ -1,0 +1,115 @@
+"""The one way from recipe to plan to bundle; command line, tests and other people's Python all come through here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from launcher.errors import EngineError, LauncherError, PlanError
+
+if TYPE_CHECKING:
+    from launcher.errors import Problem
+    from launcher.spec.bundle import LaunchBundle
+    from launcher.spec.plan import RunPlan
+    from launcher.spec.recipe import Recipe
+
+__all__ = ["load_recipe", "plan", "render"]
+
+
+def load_recipe(source: str | PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe from a file or a mapping; overrides are `path=value` as after `--set`. Raises RecipeError."""
+    from launcher.loading import load_recipe as load
+
+    return load(source, overrides=overrides)
+
+
+def plan(recipe: Recipe, *, environ: Mapping[str, str] | None = None) -> RunPlan:
+    """The plan of a recipe, on its cluster or on this machine when it names none.
+
+    environ: variables that tell which devices of this machine may be used; the process's own when None.
+    Raises PlanError when no plan exists, EngineError when the engine or executor is unknown or broken.
+    """
+    from launcher.discovery.machine import this_machine
+    from launcher.planning.plan import make_plan
+    from launcher.spec.cluster import Cluster
+    from launcher.spec.marks import Origin
+
+    if isinstance(recipe.cluster, Cluster):
+        mark = recipe.marks.get("cluster")
+        cluster, origin = recipe.cluster, Origin(origin=mark.origin if mark else "recipe")
+    else:
+        cluster, origin = this_machine(environ=environ), Origin(origin="derived", formula="this machine")
+    try:
+        result = make_plan(recipe=recipe, cluster=cluster, cluster_origin=origin)
+    except PlanError as error:
+        located = _located(error.problems, recipe)
+        raise PlanError(
+            located,
+            alternatives=error.alternatives,
+            plan={**error.to_dict(), "problems": _plain(located)},
+        ) from None
+    problems = _located((*result.problems, *_plugin_problems(result)), recipe)
+    result = replace(result, problems=problems)
+    if any(problem.severity == "error" for problem in problems):
+        refused = replace(result, verdict="refused")
+        raise PlanError(problems, plan=refused.to_dict())
+    return result
+
+
+def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> LaunchBundle:
+    """Files and commands of a plan, read back and compared with it number by number.
+
+    hosts: one name per node; `localhost` for a single node when empty.
+    Raises PlanError for keys that are not yet carried out, EngineError for what the engine cannot render.
+    """
+    from launcher.discovery.plugins import find_plugin
+    from launcher.engines.formats.read_back import differences
+    from launcher.planning.support import unsupported
+
+    refused = unsupported(recipe)
+    if refused:
+        raise PlanError(_located(refused, recipe), plan=plan.to_dict())
+    names = tuple(hosts) or _host_names(plan.layout.num_nodes)
+    try:
+        bundle = find_plugin("launcher.engines", plan.launch.engine).render(plan, names)
+        bundle = find_plugin("launcher.executors", plan.launch.executor).render(plan, bundle)
+    except EngineError as error:
+        raise EngineError(_located(error.problems, recipe)) from None
+    wrong = differences(plan, bundle)
+    if wrong:
+        raise EngineError(wrong)
+    return bundle
+
+
+def _host_names(num_nodes: int) -> tuple[str, ...]:
+    return ("localhost",) if num_nodes == 1 else tuple(f"node-{rank}" for rank in range(num_nodes))
+
+
+def _plugin_problems(result: RunPlan) -> tuple[Problem, ...]:
+    """What engine and executor have to say of the plan."""
+    from launcher.discovery.plugins import find_plugin
+
+    plugins = [("launcher.engines", result.launch.engine), ("launcher.executors", result.launch.executor)]
+    if any(p.code == "not-yet-used" and p.path == "launch.executor" for p in result.problems):
+        plugins.pop()  # a name of the contract without a package yet: planning has said so
+    found: list[Problem] = []
+    for group, name in plugins:
+        try:
+            found.extend(find_plugin(group, name).check(result))
+        except LauncherError as error:
+            found.extend(error.problems)
+    return tuple(found)
+
+
+def _located(problems: Sequence[Problem], recipe: Recipe) -> tuple[Problem, ...]:
+    from launcher.loading import locate
+
+    return locate(problems, recipe)
+
+
+def _plain(problems: Sequence[Problem]) -> Any:
+    from launcher.spec.plain import to_plain
+
+    return to_plain(problems)

@@ -1,0 +1,73 @@
+"""This machine as a cluster of one node, without importing torch and without starting a process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from launcher.spec.cluster import Cluster
+
+__all__ = ["this_machine"]
+
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
+
+# words in the driver's model name -> catalog name; the first row whose words all occur
+_NVIDIA_MODELS = (
+    (("H200",), "h200-sxm-141gb"),
+    (("H100", "PCIe"), "h100-pcie-80gb"),
+    (("H100", "96GB"), "h100-sxm-96gb-hbm2e"),
+    (("H100",), "h100-sxm-80gb"),
+    (("GB200",), "gb200"),
+    (("B200",), "b200"),
+    (("A100-SXM", "80GB"), "a100-sxm-80gb"),
+    (("A100-SXM", "40GB"), "a100-sxm-40gb"),
+    (("A100", "PCIe", "80GB"), "a100-pcie-80gb"),
+    (("A100 80GB PCIe",), "a100-pcie-80gb"),
+    (("V100-SXM2-16GB",), "v100-sxm-16gb"),
+    (("V100-SXM2-32GB",), "v100-sxm-32gb"),
+    (("L40S",), "l40s"),
+    (("Tesla T4",), "t4"),
+    (("A10G",), "a10g"),
+    (("NVIDIA L4",), "l4"),
+    (("RTX A6000",), "rtx-a6000"),
+    (("RTX A4000",), "rtx-a4000"),
+    (("RTX 3090",), "rtx-3090"),
+    (("RTX 4090",), "rtx-4090"),
+    (("RTX 5090",), "rtx-5090"),
+    (("TITAN RTX",), "titan-rtx"),
+)
+
+
+def this_machine(*, environ: Mapping[str, str] | None = None, gpus: Path = _NVIDIA) -> Cluster:
+    """One node with the devices this process may use; one process on the CPU where there are none.
+
+    environ: CUDA_VISIBLE_DEVICES narrows the devices. gpus: the driver's folder, one entry per device.
+    """
+    environ = os.environ if environ is None else environ  # noqa: TID251 - the machine's own facts
+    names = _nvidia_names(gpus)
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    count = len(names)
+    if visible is not None:
+        # -1, or an empty value, hides all that follow
+        listed = [entry.strip() for entry in visible.split(",")]
+        hidden = next((at for at, entry in enumerate(listed) if entry in {"", "-1"}), len(listed))
+        count = min(count, hidden)
+    if count == 0:
+        return Cluster(nodes=1, devices_per_node=1, device="cpu")
+    return Cluster(nodes=1, devices_per_node=count, device=_catalog_name(names[0]))
+
+
+def _nvidia_names(gpus: Path) -> list[str]:
+    names = []
+    for entry in sorted(gpus.glob("*/information")):
+        try:
+            lines = entry.read_text().splitlines()
+        except OSError:
+            continue
+        names.extend(line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:"))
+    return names
+
+
+def _catalog_name(model: str) -> str:
+    return next((name for words, name in _NVIDIA_MODELS if all(word in model for word in words)), model)
