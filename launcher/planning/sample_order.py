@@ -1,0 +1,57 @@
+"""Which sample stands at which place of the endless stream: a permutation per epoch that needs no memory and no state."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+__all__ = ["sample_index"]
+
+_MASK = 2**64 - 1
+_ROUNDS = 8  # four would make a pseudorandom permutation (Luby & Rackoff 1988); small domains want more
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def sample_index(*, seed: int, position: int, num_samples: int) -> int:
+    """Index of the sample, 0 to num_samples - 1, at a place of the stream of all epochs (a number of samples).
+
+    Every epoch is its own permutation of the data; a function of (seed, epoch, place) only, hence the same on any
+    number of ranks and after any resume.
+    Source: Feistel network with cycle walking, Black & Rogaway 2002, "Ciphers with arbitrary finite domains".
+    """
+    epoch, place = divmod(position, num_samples)
+    bits = max(1, (num_samples - 1).bit_length())
+    keys = _round_keys(seed, epoch)
+    place = _permute(value=place, bits=bits, keys=keys)
+    while place >= num_samples:  # the domain is below twice num_samples: two walks on average at most
+        place = _permute(value=place, bits=bits, keys=keys)
+    return place
+
+
+def _permute(*, value: int, bits: int, keys: tuple[int, ...]) -> int:
+    """A permutation of 0 to 2**bits - 1: each round alters one half by a function of the other."""
+    low_bits = bits // 2
+    low_mask, high_mask = (1 << low_bits) - 1, (1 << (bits - low_bits)) - 1
+    high, low = value >> low_bits, value & low_mask
+    for number, key in enumerate(keys):
+        if number % 2:
+            low ^= _mix(high + key) & low_mask
+        else:
+            high ^= _mix(low + key) & high_mask
+    return high << low_bits | low
+
+
+@lru_cache(maxsize=64)
+def _round_keys(seed: int, epoch: int) -> tuple[int, ...]:
+    state = _mix(_mix(seed + _GOLDEN) ^ (epoch * _GOLDEN & _MASK))
+    return tuple(_mix(state + number * _GOLDEN) for number in range(1, _ROUNDS + 1))
+
+
+def _mix(value: int) -> int:
+    """64 well-mixed bits of a number.
+
+    Source: the finalizer of SplitMix64, Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators".
+    """
+    value &= _MASK
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    value = (value ^ value >> 27) * 0x94D049BB133111EB & _MASK
+    return value ^ value >> 31
