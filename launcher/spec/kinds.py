@@ -26,6 +26,7 @@ __all__ = [
     "Size",
     "Text",
     "TextMapping",
+    "VariableName",
 ]
 
 
@@ -41,13 +42,16 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class HasUnit:
-    """An Amount of one kind of launcher.units.amounts.KINDS; `bare` allows a plain whole number too."""
+    """An Amount of one kind of launcher.units.amounts.KINDS; `bare` allows a plain number, `zero` nothing at all."""
 
     kind: str
     bare: bool = False
+    zero: bool = False
 
 
+# The word behind `str` names a form of launcher.spec.forms.
 Text = Annotated[str, "not empty"]
+VariableName = Annotated[str, "variable name"]  # WANDB_API_KEY
 Count = Annotated[int, Range(low=1)]
 NonNegativeInteger = Annotated[int, Range(low=0)]
 Positive = Annotated[float, Range(low=0, low_open=True)]
@@ -57,11 +61,11 @@ Below1 = Annotated[float, Range(low=0, high=1, high_open=True)]
 
 CountAmount = Annotated[Amount, HasUnit("count", bare=True)]  # 300B, 8Mi, 1000
 LengthAmount = Annotated[Amount, HasUnit("length")]  # 2000 steps
-ShareAmount = Annotated[Amount, HasUnit("length or share")]  # 3 %
+ShareAmount = Annotated[Amount, HasUnit("length or share", zero=True)]  # 3 %
 RampAmount = Annotated[Amount, HasUnit("ramp")]
-Duration = Annotated[Amount, HasUnit("duration")]  # 60 s
-Size = Annotated[Amount, HasUnit("size")]  # 80 GiB
+Duration = Annotated[Amount, HasUnit("duration", zero=True)]  # 60 s
+Size = Annotated[Amount, HasUnit("size", zero=True)]  # 80 GiB
 Rate = Annotated[Amount, HasUnit("rate")]  # 450 GB/s
 
 FreeMapping = dict[str, Any]  # handed to another tool as it is: any YAML below
-TextMapping = dict[str, str]
+TextMapping = dict[VariableName, str]

@@ -3,7 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from launcher.spec.kinds import Duration, FreeMapping, NonNegativeInteger, Range, Text, TextMapping
+from launcher.spec.kinds import (
+    Duration,
+    FreeMapping,
+    NonNegativeInteger,
+    Range,
+    Text,
+    TextMapping,
+    VariableName,
+)
 from launcher.units import Amount, parse_amount
 
 __all__ = ["Container", "Launch", "Native", "Network", "Slurm", "Timeouts"]
@@ -62,7 +70,7 @@ class Slurm:
     """Account."""
     time: Duration | None = None
     """Time limit of the job."""
-    signal: Text | None = None
+    signal: Annotated[str, "signal"] | None = None
     """Signal before the end (`TERM@120`)."""
     extra: tuple[Text, ...] = ()
     """Further #SBATCH lines."""
@@ -90,13 +98,13 @@ class Launch:
     """local, ssh, slurm, kubernetes, or a plugin's name."""
     script: Text | None = None
     """The training script, from workdir."""
-    module: Text | None = None
+    module: Annotated[str, "module"] | None = None
     """A module instead of a script (`package.train`)."""
     args: tuple[str, ...] = ()
     """Arguments of the script; placeholders in braces."""
     env: TextMapping = field(default_factory=dict)
     """Environment of the job; placeholders in braces."""
-    pass_env: tuple[Text, ...] = ()
+    pass_env: tuple[VariableName, ...] = ()
     """Variables handed on by name, never written down."""
     python: Text = "python3"
     """Interpreter."""

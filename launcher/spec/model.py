@@ -1,7 +1,7 @@
 """The network, as a recipe describes it."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from launcher.spec.kinds import Below1, Count, NonNegativeInteger, Positive, Text
 
@@ -47,7 +47,7 @@ class Model:
     """A model of the catalog, instead of dimensions."""
     config: Text | None = None
     """Path of a Hugging Face config.json, instead of dimensions."""
-    module: Text | None = None
+    module: Annotated[str, "function"] | None = None
     """`package.file:function` that returns a module and a sample batch."""
     num_layers: Count | None = None
     """Depth; hidden_size / 64 when absent."""

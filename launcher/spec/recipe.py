@@ -5,7 +5,7 @@ Annotations are evaluated, not strings: the reader, the JSON Schema and the refe
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from launcher.spec.cluster import Cluster
 from launcher.spec.kinds import (
@@ -38,18 +38,52 @@ class EncoderDecoderLength:
 
 @recipe_type
 class Stage:
-    """A part of the run with its own batch, sequence length or other settings."""
+    """A part of the run: its batch, its sequence length, and any key below the three numbers that differs in it."""
 
     until: RampAmount | None = None
     """Where the stage ends, counted from the start of the run; absent for the last one."""
     global_batch_size: Count | None = None
     """Sequences per optimizer step in this stage."""
-    sequence_length: Count | None = None
+    global_batch_tokens: CountAmount | None = None
+    """The same in tokens."""
+    sequence_length: Count | EncoderDecoderLength | None = None
     """Tokens per sequence in this stage."""
+    model: Model | None = None
+    """What is written here replaces those keys of `model` in this stage; so for every section below."""
+    data: Data | None = None
+    """Training data."""
+    optimizer: Optimizer | None = None
+    """Optimizer and learning rate."""
+    schedule: Schedule | None = None
+    """Warmup and decay."""
+    precision: Literal["auto", "fp32", "fp16", "bf16", "fp8"] | Precisions | None = None
+    """Number formats."""
+    activation_checkpointing: Literal["none", "selective", "full"] | None = None
+    """Recomputation."""
+    attention: Literal["eager", "sdpa", "flash"] | None = None
+    """Attention implementation."""
+    compile: bool | None = None
+    """Whether the model is compiled."""
+    loss: Loss | None = None
+    """The loss."""
     micro_batch_size: Count | Literal["auto"] | None = None
     """Micro-batch in this stage."""
     gradient_accumulation_steps: Count | Literal["auto"] | None = None
     """Accumulation in this stage."""
+    parallel: Literal["auto"] | Parallel | None = None
+    """How ranks divide the work."""
+    cluster: Annotated[str, "cluster"] | Cluster | None = None
+    """The machines."""
+    launch: Launch | None = None
+    """How the job is started."""
+    evaluation: Evaluation | None = None
+    """When the script evaluates."""
+    checkpoint: Checkpoint | None = None
+    """When the script saves."""
+    resume: Resume | None = None
+    """How the script resumes."""
+    seed: NonNegativeInteger | None = None
+    """Seed."""
 
 
 @recipe_type
@@ -94,7 +128,7 @@ class Recipe:
     """Forward passes per optimizer step on one rank."""
     parallel: Literal["auto"] | Parallel = "auto"
     """How ranks divide the work; all data-parallel when not written."""
-    cluster: str | Cluster | None = None
+    cluster: Annotated[str, "cluster"] | Cluster | None = None
     """The machines: a name, a path, or written here; this machine when absent."""
     launch: Launch = field(default_factory=Launch)
     """How the job is started."""

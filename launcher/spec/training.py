@@ -1,7 +1,7 @@
 """Data, optimizer, schedule, loss and precision, as a recipe describes them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from launcher.spec.kinds import (
     Below1,
@@ -124,7 +124,7 @@ class Schedule:
     """What the learning rate is a function of."""
     first_step: Literal["one-batch", "zero"] = "one-batch"
     """one-batch: the step that brings the count to s trains at f(s); zero: at f of the count before."""
-    owner: Text = "auto"
+    owner: Literal["auto", "runtime", "script"] | Annotated[str, "engine schedule"] = "auto"
     """runtime, script or engine:NAME applies it. auto: the runtime where the script uses it, else the script."""
 
 
