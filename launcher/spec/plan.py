@@ -180,6 +180,8 @@ class LaunchPlan:
     handshake_seconds: float
     stall_seconds: float
     grace_seconds: float
+    script_applies: tuple[str, ...] = ()
+    """What the script says it does itself: tensor, zero, fsdp ..."""
 
 
 @plan_type
