@@ -33,7 +33,10 @@ KINDS = {
     "size": ("bytes",),
     "rate": ("bytes/s",),
 }
-_NUMBER = re.compile(r"(?P<digits>\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)(?P<prefix>[KkMBGT]i?)?\Z")
+# bounded: an exponent of nine digits would otherwise be computed
+_NUMBER = re.compile(
+    r"(?P<digits>[0-9][0-9_]{0,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?)(?P<prefix>[KkMBGT]i?)?\Z"
+)
 
 
 class UnitError(ValueError):
