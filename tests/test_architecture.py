@@ -122,7 +122,7 @@ def test_planning_needs_only_the_base():
     installed = subprocess.run(
         [python, "-m", "pip", "list", "--format", "freeze"], capture_output=True, text=True, check=True
     ).stdout.lower()
-    assert not any(re.search(rf"^{name}==", installed, re.M) for name in HEAVY)
+    assert not any(re.search(rf"^{name}==", installed, re.MULTILINE) for name in HEAVY)
     code = (
         "from launcher import load_recipe, plan\n"
         "result = plan(load_recipe({'global_batch_size': 256, 'sequence_length': 1024, 'hidden_size': 768}))\n"
