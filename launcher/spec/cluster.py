@@ -7,10 +7,8 @@ from launcher.spec.kinds import Count, Duration, NonNegative, NonNegativeInteger
 
 __all__ = ["Cluster", "Group", "Interconnect"]
 
-recipe_type = dataclass(frozen=True, slots=True, kw_only=True)
 
-
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interconnect:
     """Bandwidth per device, one direction."""
 
@@ -20,7 +18,7 @@ class Interconnect:
     """Between nodes."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Nodes that are alike, where not all are."""
 
@@ -32,7 +30,7 @@ class Group:
     """Catalog name of the device."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """Nodes, devices and links."""
 

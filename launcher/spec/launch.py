@@ -16,7 +16,6 @@ from launcher.units import Amount, parse_amount
 
 __all__ = ["Container", "Launch", "Native", "Network", "Slurm", "Timeouts"]
 
-recipe_type = dataclass(frozen=True, slots=True, kw_only=True)
 Port = Annotated[int, Range(low=1, high=65535)]
 
 
@@ -24,7 +23,7 @@ def _duration(text: str) -> Amount:
     return parse_amount(text, kind="duration")
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """Where the ranks meet."""
 
@@ -36,7 +35,7 @@ class Network:
     """Address of the main node."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Native:
     """Keys of other tools that a recipe does not know, merged last."""
 
@@ -48,7 +47,7 @@ class Native:
     """Before the script, on the engine's own command line."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
     """Image the job runs in."""
 
@@ -60,7 +59,7 @@ class Container:
     """What starts it."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slurm:
     """What a Slurm site wants to know."""
 
@@ -76,7 +75,7 @@ class Slurm:
     """Further #SBATCH lines."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """How long to wait before speaking up."""
 
@@ -88,7 +87,7 @@ class Timeouts:
     """Between asking a job to end and ending it."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """Engine, executor, script and its surroundings."""
 

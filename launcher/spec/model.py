@@ -7,10 +7,8 @@ from launcher.spec.kinds import Below1, Count, NonNegativeInteger, Positive, Tex
 
 __all__ = ["Adapter", "Model"]
 
-recipe_type = dataclass(frozen=True, slots=True, kw_only=True)
 
-
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
     """A small trained part beside a frozen model."""
 
@@ -24,7 +22,7 @@ class Adapter:
     """How the frozen weights are stored."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """Kind and dimensions of the network; names are Hugging Face's."""
 

@@ -7,10 +7,8 @@ from launcher.spec.kinds import Count
 
 __all__ = ["Context", "DataParallel", "Parallel"]
 
-recipe_type = dataclass(frozen=True, slots=True, kw_only=True)
 
-
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Ranks that share one sequence."""
 
@@ -20,7 +18,7 @@ class Context:
     """How they exchange keys and values."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataParallel:
     """How data-parallel ranks hold the model's state."""
 
@@ -38,7 +36,7 @@ class DataParallel:
     """Copies (fsdp)."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parallel:
     """Sizes of the axes along which ranks divide the work."""
 

@@ -26,10 +26,9 @@ __all__ = [
 ]
 
 Verdict = Literal["fits", "tight", "does-not-fit", "unknown-memory", "refused"]
-plan_type = dataclass(frozen=True, slots=True, kw_only=True)
 
 
-@plan_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPlan:
     """global_batch_size + idle_slots = micro_batch_size x gradient_accumulation_steps x data_parallel_size."""
 
@@ -45,7 +44,7 @@ class BatchPlan:
     per_rank: tuple[int, ...] | None = None
 
 
-@plan_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutPlan:
     """Ranks along every axis."""
 
@@ -68,7 +67,7 @@ class LayoutPlan:
     fsdp_version: int | None = None
 
 
-@plan_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPlan:
     """Dimensions, derived ones filled in."""
 
@@ -89,7 +88,7 @@ class ModelPlan:
     """Further written keys of `model`, as written."""
 
 
-@plan_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulePlan:
     """The learning rate as a function of samples; lengths are exact (`375000000/2048`)."""
 
@@ -106,7 +105,7 @@ class SchedulePlan:
     first_step: Literal["one-batch", "zero"]
 
 
-@plan_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LearningRatePlan:
     """Peak, warmup, length and curve."""
 
@@ -125,7 +124,7 @@ class LearningRatePlan:
     schedule: SchedulePlan
 
 
-@plan_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerPlan:
     """The optimizer's settings as they are passed on."""
 
@@ -140,7 +139,7 @@ class OptimizerPlan:
     implementation: str = "auto"
 
 
-@plan_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrecisionPlan:
     """What the model computes in, and what was written about the rest."""
 
@@ -154,7 +153,7 @@ class PrecisionPlan:
     loss_scale_static: float | None = None
 
 
-@plan_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchPlan:
     """What is started, and where. Argument and environment values still hold their placeholders."""
 
@@ -184,7 +183,7 @@ class LaunchPlan:
     """What the script says it does itself: tensor, zero, fsdp ..."""
 
 
-@plan_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
     """A way out: what to change, what that keeps and what it alters."""
 
@@ -197,7 +196,7 @@ class Alternative:
     time: Mapping[str, Any] | None = None
 
 
-@plan_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
     """The whole plan."""
 

@@ -23,10 +23,8 @@ from launcher.spec.training import Checkpoint, Data, Evaluation, Loss, Optimizer
 
 __all__ = ["EncoderDecoderLength", "Recipe", "Stage"]
 
-recipe_type = dataclass(frozen=True, slots=True, kw_only=True)
 
-
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderDecoderLength:
     """Sequence lengths of an encoder-decoder, in tokens."""
 
@@ -36,7 +34,7 @@ class EncoderDecoderLength:
     """Tokens out of the decoder."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """A part of the run: its batch, its sequence length, and any key below the three numbers that differs in it."""
 
@@ -86,7 +84,7 @@ class Stage:
     """Seed."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """A whole training run as a person describes it."""
 

@@ -28,11 +28,10 @@ __all__ = [
     "Schedule",
 ]
 
-recipe_type = dataclass(frozen=True, slots=True, kw_only=True)
 Dtype = Literal["fp32", "fp16", "bf16"]
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
     """The training data, as far as the plan depends on it."""
 
@@ -54,7 +53,7 @@ class Data:
     """What every host must see."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scaling:
     """A scaling rule with its parameters."""
 
@@ -66,7 +65,7 @@ class Scaling:
     """Batch beyond which the learning rate stops growing, in tokens."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Optimizer:
     """The optimizer, and the learning rate with the batch it was tuned at."""
 
@@ -102,7 +101,7 @@ class Optimizer:
     """script: the training script builds it; engine: rendered for DeepSpeed."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """Learning rate over the run, and the length of the run."""
 
@@ -128,7 +127,7 @@ class Schedule:
     """runtime, script or engine:NAME applies it. auto: the runtime where the script uses it, else the script."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LossScale:
     """Loss scaling for fp16."""
 
@@ -138,7 +137,7 @@ class LossScale:
     """A fixed scale instead."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Precisions:
     """Number formats, where they are not to follow from engine and implementation."""
 
@@ -158,7 +157,7 @@ class Precisions:
     """Loss scaling."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
     """The loss, and what it is averaged over."""
 
@@ -170,7 +169,7 @@ class Loss:
     """How logits are held."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """When the script evaluates."""
 
@@ -180,7 +179,7 @@ class Evaluation:
     """Sequences per forward pass on one rank."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """When the script saves."""
 
@@ -192,7 +191,7 @@ class Checkpoint:
     """How many are kept."""
 
 
-@recipe_type
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
     """How the script is told to resume."""
 
