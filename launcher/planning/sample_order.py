@@ -1,4 +1,4 @@
-"""Which sample stands at which place of the endless stream: a permutation per epoch that needs no memory and no state."""
+"""Which sample stands at which place of the endless stream: a permutation per epoch, without memory or state."""
 
 from __future__ import annotations
 

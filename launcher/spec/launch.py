@@ -23,6 +23,9 @@ def _duration(text: str) -> Amount:
     return parse_amount(text, kind="duration")
 
 
+_HANDSHAKE, _STALL, _GRACE = _duration("60 s"), _duration("10 min"), _duration("90 s")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """Where the ranks meet."""
@@ -79,11 +82,11 @@ class Slurm:
 class Timeouts:
     """How long to wait before speaking up."""
 
-    handshake: Duration = _duration("60 s")
+    handshake: Duration = _HANDSHAKE
     """For all ranks to report."""
-    stall: Duration = _duration("10 min")
+    stall: Duration = _STALL
     """Without a step."""
-    grace: Duration = _duration("90 s")
+    grace: Duration = _GRACE
     """Between asking a job to end and ending it."""
 
 

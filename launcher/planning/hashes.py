@@ -1,0 +1,104 @@
+"""Two fingerprints: what training means, and what is rendered. Neither moves with an estimate, a path or a note."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from fractions import Fraction
+from typing import Any
+
+from launcher.planning.scaling import rule_of
+from launcher.spec.plan import BatchPlan, ModelPlan, OptimizerPlan, PrecisionPlan, RunPlan
+from launcher.spec.recipe import Recipe
+from launcher.spec.training import Scaling
+from launcher.units import Amount
+
+__all__ = ["plan_hash", "semantics_hash"]
+
+_NOT_IN_PLAN_HASH = ("plan_hash", "verdict", "problems", "alternatives", "memory", "time")
+_COUNTS = ("num_parameters", "num_active_parameters", "num_trainable_parameters")
+
+
+def semantics_hash(
+    *, recipe: Recipe, model: ModelPlan, batch: BatchPlan, optimizer: OptimizerPlan, precision: PrecisionPlan
+) -> str:
+    """sha256 of what training means, as hexadecimal; what a lock and a resumed run compare.
+
+    Numbers are those that were written or filled in, never computed ones, and `2 steps` is one value however it is
+    spelled. Where the model depends on the split (batch-coupled layers, dropout), the split is part of the meaning.
+    """
+    meaning: dict[str, Any] = {
+        "model": _model(model),
+        "data": _fields(recipe.data, without=("paths",)),
+        "optimizer": {
+            **_fields(recipe.optimizer, without=("owner", "implementation", "scaling")),
+            **_fields(optimizer, without=("owner", "implementation")),
+            "scaling": _scaling(recipe),
+        },
+        "schedule": _fields(recipe.schedule, without=("owner",)),
+        "stages": _canonical(recipe.stages),
+        "loss": _fields(recipe.loss, without=("logits",)),
+        "precision": _canonical(precision),
+        "batch": {
+            "global_batch_size": batch.global_batch_size,
+            "sequence_length": _canonical(recipe.sequence_length),
+        },
+        "seed": recipe.seed,
+    }
+    if model.batch_coupled or model.dropout > 0:
+        meaning["split"] = {"micro_batch_size": batch.micro_batch_size, "ranks": batch.data_parallel_size}
+    return _digest(meaning)
+
+
+def plan_hash(plan: RunPlan) -> str:
+    """sha256 of what is rendered from a plan, as hexadecimal; what the ranks of a job compare."""
+    plain = {key: value for key, value in plan.to_dict().items() if key not in _NOT_IN_PLAN_HASH}
+    plain["model"] = {key: value for key, value in plain["model"].items() if key not in _COUNTS}
+    plain["launch"] = {key: value for key, value in plain["launch"].items() if key != "workdir"}
+    plain["data"] = {key: value for key, value in plain["data"].items() if key != "paths"}
+    plain["origins"] = {
+        path: {key: value for key, value in origin.items() if key != "file"}
+        for path, origin in plain["origins"].items()
+    }
+    return _digest(plain)
+
+
+def _model(model: ModelPlan) -> dict[str, Any]:
+    plain = _fields(model, without=(*_COUNTS, "others"))
+    others = {name: value for name, value in model.others.items() if name != "implementation"}
+    return {**plain, "others": _canonical(others)}
+
+
+def _scaling(recipe: Recipe) -> Any:
+    scaling = recipe.optimizer.scaling
+    return _canonical(scaling) if isinstance(scaling, Scaling) else {"rule": rule_of(recipe)}
+
+
+def _fields(value: Any, *, without: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        item.name: _canonical(getattr(value, item.name)) for item in fields(value) if item.name not in without
+    }
+
+
+def _canonical(value: Any) -> Any:
+    """Plain values in which equal quantities are equal: whole floats are integers, amounts are exact."""
+    if isinstance(value, Amount):
+        return f"{value.number} {value.unit}".strip()
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return _fields(value, without=())
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return value
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,227 @@
+"""From recipe and machines to a plan: pure, all problems at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from launcher.errors import PlanError, Problem
+from launcher.planning.alternatives import find_alternatives
+from launcher.planning.applied import applied_by, applied_problems
+from launcher.planning.batch import solve_batch, solve_global_batch
+from launcher.planning.hashes import plan_hash, semantics_hash
+from launcher.planning.launching import (
+    checkpoint_block,
+    data_block,
+    evaluation_block,
+    launch_plan,
+    recipe_name,
+)
+from launcher.planning.layout import solve_layout
+from launcher.planning.model import solve_model
+from launcher.planning.optimizer import optimizer_origins, optimizer_plan, precision_plan
+from launcher.planning.rates import learning_rate_origins, learning_rate_plan
+from launcher.planning.scaling import Rate, solve_rate
+from launcher.planning.schedule import Timeline, solve_timeline
+from launcher.planning.solved import Solved
+from launcher.planning.support import not_yet_used
+from launcher.spec.cluster import Cluster
+from launcher.spec.marks import Origin
+from launcher.spec.plain import to_plain
+from launcher.spec.plan import Alternative, BatchPlan, LayoutPlan, LearningRatePlan, ModelPlan, RunPlan
+from launcher.spec.recipe import Recipe
+
+__all__ = ["make_plan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """Every block that could be solved; an error anywhere refuses the plan, and the rest is still shown."""
+
+    layout: Solved[LayoutPlan]
+    model: Solved[ModelPlan]
+    global_batch: Solved[int]
+    batch: Solved[BatchPlan]
+    rate: Solved[Rate]
+    timeline: Solved[Timeline]
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        blocks = (self.global_batch, self.batch, self.layout, self.model, self.rate)
+        return {path: origin for block in blocks for path, origin in block.origins.items()}
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        blocks = (self.global_batch, self.batch, self.model, self.layout, self.rate, self.timeline)
+        return _without_echoes(tuple(problem for block in blocks for problem in block.problems))
+
+
+def make_plan(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> RunPlan:
+    """The whole plan of a recipe on its machines; warnings and notes are in it.
+
+    Raises PlanError with every problem that was found, and with alternatives where the batch does not divide.
+    """
+    parts = _solve(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin)
+    problems = (
+        *parts.problems,
+        *_choice_problems(recipe),
+        *_layout_problems(recipe, parts),
+        *not_yet_used(recipe),
+    )
+    if any(problem.severity == "error" for problem in problems):
+        raise _refusal(recipe=recipe, cluster=cluster, parts=parts, problems=problems)
+    return _join(recipe=recipe, cluster=cluster, parts=parts, problems=problems)
+
+
+def _solve(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> _Parts:
+    layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin)
+    size = solve_global_batch(recipe)
+    nothing: Solved[Any] = Solved(value=None)
+    if size.value is None:
+        batch = rate = timeline = nothing
+    else:
+        rate = solve_rate(recipe=recipe, global_batch_size=size.value)
+        timeline = solve_timeline(recipe=recipe, global_batch_size=size.value)
+        known = layout.value is not None
+        batch = (
+            solve_batch(recipe=recipe, layout=layout.value, global_batch_size=size.value)
+            if known
+            else nothing
+        )
+    return _Parts(
+        layout=layout,
+        model=solve_model(recipe),
+        global_batch=size,
+        batch=batch,
+        rate=rate,
+        timeline=timeline,
+    )
+
+
+def _without_echoes(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """An absent sequence length is one problem, however many amounts of tokens depend on it."""
+    absent = any(problem.code == "missing-key" and problem.path == "sequence_length" for problem in problems)
+    return tuple(p for p in problems if not (absent and p.code == "tokens-need-sequence-length"))
+
+
+def _choice_problems(recipe: Recipe) -> tuple[Problem, ...]:
+    """Choices that exclude one another, wherever nothing else decides them."""
+    found = []
+    launch, owner = recipe.launch, recipe.schedule.owner
+    if launch.script is not None and launch.module is not None:
+        found.append(
+            Problem(
+                code="ambiguous-script",
+                path="launch.module",
+                message=f"`launch.script: {launch.script}` and `launch.module: {launch.module}` are both written; "
+                "expected one of them",
+                hint="keep launch.script",
+            )
+        )
+    if owner not in {"auto", "runtime", "script"} and not owner.startswith("engine:"):
+        found.append(
+            Problem(
+                code="bad-choice",
+                path="schedule.owner",
+                message=f"`schedule.owner: {owner}` is not one of runtime, script, engine:NAME",
+                hint="write schedule.owner: runtime, or drop it",
+            )
+        )
+    return tuple(found)
+
+
+def _layout_problems(recipe: Recipe, parts: _Parts) -> tuple[Problem, ...]:
+    layout = parts.layout.value
+    if layout is None:
+        return ()
+    applied = applied_by(recipe=recipe, layout=layout)
+    return applied_problems(recipe=recipe, layout=layout, applied=applied)
+
+
+def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Problem, ...]) -> RunPlan:
+    layout, model, batch, timeline = (
+        parts.layout.value,
+        parts.model.value,
+        parts.batch.value,
+        parts.timeline.value,
+    )
+    assert layout is not None
+    assert model is not None
+    assert batch is not None
+    assert timeline is not None
+    optimizer, precision = optimizer_plan(recipe), precision_plan(recipe=recipe, layout=layout)
+    size = batch.global_batch_size
+    plan = RunPlan(
+        recipe_name=recipe_name(recipe),
+        semantics_hash=semantics_hash(
+            recipe=recipe, model=model, batch=batch, optimizer=optimizer, precision=precision
+        ),
+        plan_hash="",
+        verdict="unknown-memory",
+        problems=problems,
+        alternatives=(),
+        batch=batch,
+        layout=layout,
+        model=model,
+        optimizer=optimizer,
+        precision=precision,
+        learning_rate=_learning_rate(recipe, parts),
+        launch=launch_plan(recipe=recipe, cluster=cluster, layout=layout),
+        data=data_block(recipe=recipe, timeline=timeline),
+        loss={"kind": recipe.loss.kind, "weighting": recipe.loss.weighting, "logits": recipe.loss.logits},
+        activation_checkpointing=recipe.activation_checkpointing,
+        attention=recipe.attention,
+        compile=recipe.compile,
+        evaluation=evaluation_block(recipe=recipe, global_batch_size=size),
+        checkpoint=checkpoint_block(recipe=recipe, global_batch_size=size),
+        seed=recipe.seed,
+        applied_by=applied_by(recipe=recipe, layout=layout),
+        origins=_origins(recipe, parts),
+    )
+    return replace(plan, plan_hash=plan_hash(plan))
+
+
+def _learning_rate(recipe: Recipe, parts: _Parts) -> LearningRatePlan | None:
+    rate, timeline, size = parts.rate.value, parts.timeline.value, parts.global_batch.value
+    if rate is None or timeline is None or size is None:
+        return None
+    return learning_rate_plan(recipe=recipe, rate=rate, timeline=timeline, global_batch_size=size)
+
+
+def _origins(recipe: Recipe, parts: _Parts) -> dict[str, Origin]:
+    found = {**parts.origins, **optimizer_origins(recipe)}
+    rate, timeline, size = parts.rate.value, parts.timeline.value, parts.global_batch.value
+    if rate is not None and timeline is not None and size is not None:
+        found |= learning_rate_origins(recipe=recipe, timeline=timeline, global_batch_size=size)
+    return dict(sorted(found.items()))
+
+
+def _refusal(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Problem, ...]) -> PlanError:
+    """The error that carries the problems, the ways out, and whatever of the plan could be solved."""
+    ways = _ways_out(recipe=recipe, cluster=cluster, parts=parts)
+    shown = {
+        "plan_version": 1,
+        "recipe_name": recipe_name(recipe),
+        "semantics_hash": None,
+        "plan_hash": None,
+        "verdict": "refused",
+        "problems": problems,
+        "alternatives": ways,
+        "batch": parts.batch.value,
+        "layout": parts.layout.value,
+        "model": parts.model.value,
+        "learning_rate": _learning_rate(recipe, parts),
+        "memory": None,
+        "time": None,
+        "stages": None,
+        "applied_by": {},
+        "origins": _origins(recipe, parts),
+    }
+    return PlanError(problems, alternatives=ways, plan=to_plain(shown))
+
+
+def _ways_out(*, recipe: Recipe, cluster: Cluster, parts: _Parts) -> tuple[Alternative, ...]:
+    layout, size = parts.layout.value, parts.global_batch.value
+    if layout is None or size is None or parts.batch.value is not None:
+        return ()
+    return find_alternatives(recipe=recipe, cluster=cluster, layout=layout, global_batch_size=size)

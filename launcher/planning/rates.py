@@ -1,0 +1,142 @@
+"""The learning-rate block: peak, schedule, and the points of its curve worth seeing."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from launcher.planning.learning_rate import learning_rate_of_step
+from launcher.planning.origins import default, derived, written_or
+from launcher.planning.scaling import Rate
+from launcher.planning.schedule import Timeline
+from launcher.spec.marks import Origin
+from launcher.spec.plan import LearningRatePlan, SchedulePlan
+from launcher.spec.recipe import Recipe
+
+__all__ = ["curve_steps", "learning_rate_origins", "learning_rate_plan", "owner_of", "schedule_plan"]
+
+_POINTS_AFTER_WARMUP = 20
+
+
+def owner_of(recipe: Recipe) -> str:
+    """Who applies the schedule: runtime, script, or engine:NAME."""
+    if recipe.schedule.owner != "auto":
+        return recipe.schedule.owner
+    return "runtime" if recipe.launch.runtime else "script"
+
+
+def schedule_plan(*, recipe: Recipe, rate: Rate, timeline: Timeline) -> SchedulePlan:
+    """The function of samples that every step's learning rate is read from."""
+    schedule = recipe.schedule
+    final = rate.peak if schedule.decay == "constant" else rate.peak * schedule.final_learning_rate_ratio
+    return SchedulePlan(
+        peak_learning_rate=rate.peak,
+        start_learning_rate=_start(recipe=recipe, rate=rate),
+        final_learning_rate=final,
+        warmup_samples=timeline.warmup_samples,
+        decay=schedule.decay,
+        decay_samples=timeline.decay_samples,
+        decay_shape=schedule.decay_shape,
+        total_samples=timeline.total_samples,
+        first_step=schedule.first_step,
+    )
+
+
+def learning_rate_plan(
+    *, recipe: Recipe, rate: Rate, timeline: Timeline, global_batch_size: int
+) -> LearningRatePlan:
+    """The block as it is shown: exact lengths floored, steps as ceilings."""
+    schedule = schedule_plan(recipe=recipe, rate=rate, timeline=timeline)
+    return LearningRatePlan(
+        scaling_rule=rate.rule,
+        scale=rate.scale,
+        reference_learning_rate=rate.reference,
+        peak_learning_rate=rate.peak,
+        final_learning_rate=schedule.final_learning_rate,
+        warmup_samples=math.floor(timeline.warmup_samples),
+        warmup_steps=timeline.warmup_steps,
+        total_steps=timeline.total_steps,
+        total_samples=None if timeline.total_samples is None else math.floor(timeline.total_samples),
+        owner=owner_of(recipe),
+        curve=_curve(schedule=schedule, timeline=timeline, global_batch_size=global_batch_size),
+        schedule=schedule,
+    )
+
+
+def curve_steps(*, warmup_steps: int, total_steps: int | None) -> tuple[int, ...]:
+    """Optimizer steps (1-based) worth seeing: the first, the warmup's quarters, then evenly to the last."""
+    warm = {1, max(1, warmup_steps // 4), max(1, warmup_steps // 2), max(1, warmup_steps)}
+    if total_steps is None:
+        return tuple(sorted(warm | {max(1, warmup_steps) * 2}))
+    left = max(0, total_steps - warmup_steps)
+    after = {
+        warmup_steps + left * part // _POINTS_AFTER_WARMUP for part in range(1, _POINTS_AFTER_WARMUP + 1)
+    }
+    return tuple(sorted(step for step in warm | after | {total_steps} if 1 <= step <= total_steps))
+
+
+def learning_rate_origins(*, recipe: Recipe, timeline: Timeline, global_batch_size: int) -> dict[str, Origin]:
+    """Origins of the block's lengths and its owner."""
+    schedule, marks = recipe.schedule, recipe.marks
+    length = (
+        f"schedule.length {schedule.length}"
+        if schedule.length
+        else f"one epoch of {timeline.num_samples} samples"
+    )
+    owner = default("the runtime where the script uses it, else the script")
+    return {
+        "learning_rate.owner": written_or(marks, "schedule.owner", owner),
+        "learning_rate.final_learning_rate": derived(
+            "the peak: decay constant"
+            if schedule.decay == "constant"
+            else f"final_learning_rate_ratio {schedule.final_learning_rate_ratio:g} x peak"
+        ),
+        "learning_rate.warmup_samples": default()
+        if schedule.warmup is None
+        else derived(f"{schedule.warmup}, keeping {schedule.warmup_keeps}"),
+        "learning_rate.warmup_steps": derived(
+            f"ceil({_exact(timeline.warmup_samples)} / {global_batch_size})"
+        ),
+        "learning_rate.total_samples": derived(length),
+        "learning_rate.total_steps": derived(_steps_formula(recipe, timeline, global_batch_size)),
+    }
+
+
+def _steps_formula(recipe: Recipe, timeline: Timeline, global_batch_size: int) -> str:
+    if timeline.total_samples is None:
+        return "the run has no length"
+    rounding = "floor" if timeline.ended_by_data and recipe.data.drop_last else "ceil"
+    return f"{rounding}({_exact(timeline.total_samples)} / {global_batch_size})"
+
+
+def _exact(number: Fraction) -> str:
+    return str(number.numerator) if number.denominator == 1 else f"{float(number):.10g}"
+
+
+def _start(*, recipe: Recipe, rate: Rate) -> float:
+    """Learning rate at zero samples: 0, or the reference rate where SGD is scaled up by the linear rule.
+
+    Source: gradual warmup from eta to k eta, Goyal et al. 2017, arXiv:1706.02677 section 2.2.
+    """
+    if (
+        recipe.optimizer.name == "sgd"
+        and rate.rule == "linear"
+        and rate.reference is not None
+        and rate.scale > 1
+    ):
+        return rate.reference
+    return 0.0
+
+
+def _curve(
+    *, schedule: SchedulePlan, timeline: Timeline, global_batch_size: int
+) -> tuple[tuple[int, float], ...]:
+    points = []
+    for step in curve_steps(warmup_steps=timeline.warmup_steps, total_steps=timeline.total_steps):
+        is_last = step == timeline.total_steps and timeline.last_step_samples is not None
+        held = timeline.last_step_samples if is_last else global_batch_size
+        assert held is not None
+        after = (step - 1) * global_batch_size + held
+        rate = learning_rate_of_step(schedule=schedule, samples_after=after, global_batch_size=held)
+        points.append((after, rate))
+    return tuple(points)

@@ -1,0 +1,200 @@
+"""Keys that are understood and not carried out yet: one table, a note in every plan, a refusal before rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from launcher.errors import Problem
+from launcher.spec.cluster import Cluster
+from launcher.spec.parallel import Context, Parallel
+from launcher.spec.recipe import Recipe
+
+__all__ = ["LATER", "Later", "not_yet_used", "unsupported"]
+
+Found = tuple[str, str]
+"""Path of a key in use, and its value as shown."""
+
+
+class Later(NamedTuple):
+    """One row: how to see that the key is in use, what a plan leaves out, and whether that would change the job."""
+
+    path: str
+    in_use: Callable[[Recipe], Any]
+    """The value when it is not at its default, else None."""
+    instead: str
+    """What this plan does without it."""
+    refuses: bool = True
+    """Whether rendering without it would start another job than the one asked for."""
+
+
+def not_yet_used(recipe: Recipe) -> tuple[Problem, ...]:
+    """A note for every key of the table that the recipe uses."""
+    return tuple(
+        Problem(
+            code="not-yet-used",
+            severity="note",
+            path=row.path,
+            message=f"`{row.path}: {_show(value)}` is not used yet: {row.instead}",
+        )
+        for row, value in _in_use(recipe)
+    )
+
+
+def unsupported(recipe: Recipe, *, running: bool = False) -> tuple[Problem, ...]:
+    """Errors for keys that rendering would have to leave out; running: and for what can only be rendered."""
+    found = [
+        Problem(
+            code="not-yet-supported",
+            path=row.path,
+            message=f"`{row.path}: {_show(value)}` is not carried out yet; expected it absent or at its default",
+            hint=f"remove {row.path}, or use `batchwright plan`, which leaves it out",
+        )
+        for row, value in _in_use(recipe)
+        if row.refuses
+    ]
+    cluster = recipe.cluster
+    if running and isinstance(cluster, Cluster) and isinstance(cluster.nodes, int) and cluster.nodes > 1:
+        found.append(_several_nodes(cluster.nodes))
+    return tuple(found)
+
+
+def _several_nodes(nodes: int) -> Problem:
+    return Problem(
+        code="not-yet-supported",
+        path="cluster.nodes",
+        message=f"`cluster.nodes: {nodes}` is not started from here yet; expected 1",
+        hint="use `batchwright render` and start the printed command on every node",
+    )
+
+
+def _in_use(recipe: Recipe) -> list[tuple[Later, Any]]:
+    values = ((row, row.in_use(recipe)) for row in LATER)
+    return [(row, value) for row, value in values if value is not None]
+
+
+def _show(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _cluster(recipe: Recipe) -> Cluster:
+    return recipe.cluster if isinstance(recipe.cluster, Cluster) else Cluster()
+
+
+def _parallel(recipe: Recipe) -> Parallel:
+    return recipe.parallel if isinstance(recipe.parallel, Parallel) else Parallel()
+
+
+def _stages(recipe: Recipe) -> str | None:
+    return f"{len(recipe.stages)} stages" if recipe.stages else None
+
+
+def _groups(recipe: Recipe) -> str | None:
+    groups = _cluster(recipe).groups
+    return f"{len(groups)} groups" if groups else None
+
+
+def _node_range(recipe: Recipe) -> str | None:
+    nodes = _cluster(recipe).nodes
+    return nodes if isinstance(nodes, str) else None
+
+
+def _executor(recipe: Recipe) -> str | None:
+    name = recipe.launch.executor
+    return name if name in {"ssh", "slurm", "kubernetes"} else None
+
+
+def _interface(recipe: Recipe) -> str | None:
+    name = recipe.launch.network.interface
+    return None if name == "auto" else name
+
+
+def _engine_schedule(recipe: Recipe) -> str | None:
+    owner = recipe.schedule.owner
+    return owner if owner.startswith("engine:") else None
+
+
+def _setup(recipe: Recipe) -> str | None:
+    return f"{len(recipe.launch.setup)} commands" if recipe.launch.setup else None
+
+
+def _context_algorithm(recipe: Recipe) -> str | None:
+    context = _parallel(recipe).context
+    return context.algorithm if isinstance(context, Context) and context.algorithm != "ring" else None
+
+
+def _virtual_pipeline(recipe: Recipe) -> int | None:
+    size = _parallel(recipe).virtual_pipeline
+    return size if size > 1 else None
+
+
+def _written(name: str) -> Callable[[Recipe], Any]:
+    """In use whenever it is neither None, empty, 0 nor false: a dotted path below the recipe."""
+
+    def value(recipe: Recipe) -> Any:
+        at: Any = recipe
+        for part in name.split("."):
+            at = getattr(at, part, None)
+        if at and not isinstance(at, str | int | float | tuple) and hasattr(at, "__dataclass_fields__"):
+            at = at if hasattr(at, "text") else "{...}"
+        return (list(at) if isinstance(at, tuple) else at) or None
+
+    return value
+
+
+def _of_cluster(name: str) -> Callable[[Recipe], Any]:
+    def value(recipe: Recipe) -> Any:
+        return getattr(_cluster(recipe), name)
+
+    return value
+
+
+def _links(recipe: Recipe) -> str | None:
+    links = _cluster(recipe).interconnect
+    return "{...}" if links.within_node or links.between_nodes else None
+
+
+_ONE_BATCH = "the plan covers the batch and sequence length written at the top"
+_DIMS = "its dimensions are not read"
+_BARE = "the job starts without it"
+_ESTIMATES = "memory and time are not estimated"
+
+LATER: tuple[Later, ...] = (
+    Later("stages", _stages, _ONE_BATCH),
+    Later("model.preset", _written("model.preset"), _DIMS),
+    Later("model.config", _written("model.config"), _DIMS),
+    Later("model.module", _written("model.module"), _DIMS),
+    Later("model.adapter", _written("model.adapter"), "all parameters count as trained"),
+    Later("model.frozen", _written("model.frozen"), "all parameters count as trained"),
+    Later("schedule.owner", _engine_schedule, "the plan shows its own curve"),
+    Later("cluster.nodes", _node_range, "the plan takes the upper number"),
+    Later("cluster.groups", _groups, "the plan takes all their nodes, each with the devices of the smallest"),
+    Later("cluster.hostfile", _of_cluster("hostfile"), "hosts are not read from it"),
+    Later("parallel.virtual_pipeline", _virtual_pipeline, _BARE),
+    Later("parallel.sequence", _written("parallel.sequence"), _BARE),
+    Later("parallel.context.algorithm", _context_algorithm, _BARE),
+    Later("parallel.data.shard", _written("parallel.data.shard"), "all data-parallel ranks share one copy"),
+    Later(
+        "parallel.data.replicate",
+        _written("parallel.data.replicate"),
+        "all data-parallel ranks share one copy",
+    ),
+    Later("launch.executor", _executor, "the job can only be started on this machine"),
+    Later("launch.network.interface", _interface, "the ranks choose one themselves"),
+    Later("launch.setup", _setup, _BARE),
+    Later("launch.container", _written("launch.container"), _BARE),
+    Later("launch.slurm", _written("launch.slurm"), _BARE),
+    Later("launch.template", _written("launch.template"), _BARE),
+    Later("launch.restarts", _written("launch.restarts"), "a failed job stays failed"),
+    Later("resume", _written("resume"), "every run starts anew"),
+    # estimates only: the job is the same without them
+    Later("cluster.interconnect", _links, _ESTIMATES, refuses=False),
+    Later("cluster.host_memory", _of_cluster("host_memory"), _ESTIMATES, refuses=False),
+    Later("cluster.reserve", _of_cluster("reserve"), _ESTIMATES, refuses=False),
+    Later("cluster.time_limit", _of_cluster("time_limit"), _ESTIMATES, refuses=False),
+    Later("cluster.price_per_device_hour", _of_cluster("price_per_device_hour"), _ESTIMATES, refuses=False),
+    Later("cluster.power_watts", _of_cluster("power_watts"), _ESTIMATES, refuses=False),
+    Later("cluster.checkpoint_bandwidth", _of_cluster("checkpoint_bandwidth"), _ESTIMATES, refuses=False),
+)
+"""Every key whose meaning comes later. evaluation and checkpoint are not here: they are handed to the script."""
