@@ -179,8 +179,6 @@ class LaunchPlan:
     handshake_seconds: float
     stall_seconds: float
     grace_seconds: float
-    script_applies: tuple[str, ...] = ()
-    """What the script says it does itself: tensor, zero, fsdp ..."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
