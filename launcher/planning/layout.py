@@ -15,7 +15,7 @@ from launcher.spec.parallel import Context, Parallel
 from launcher.spec.plan import LayoutPlan
 from launcher.spec.recipe import Recipe
 
-__all__ = ["Axes", "axes_of", "machines_of", "solve_layout"]
+__all__ = ["Axes", "axes_of", "counted", "machines_of", "solve_layout"]
 
 # ROCm's RCCL answers to the name nccl in torch.distributed
 _BACKENDS = {"cpu": "gloo", "cuda": "nccl", "rocm": "nccl", "hpu": "hccl"}
@@ -42,6 +42,11 @@ class Axes:
         sizes = {"tensor": self.tensor, "pipeline": self.pipeline, "context": self.context}
         named = [f"{name} {size}" for name, size in sizes.items() if size > 1]
         return f"({' x '.join(named)})" if len(named) > 1 else "".join(named)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 node`, `8 devices`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def axes_of(parallel: Parallel | str) -> Axes:
@@ -141,7 +146,7 @@ def _device(cluster: Cluster) -> tuple[Device | None, tuple[Problem, ...]]:
     name = cluster.groups[0].device if cluster.groups else cluster.device or "cpu"
     device = DEVICES.get(name)
     if device is None:
-        near = get_close_matches(name, DEVICES, n=3, cutoff=0.5)
+        near = _near(name)
         known = near or sorted(DEVICES)
         return None, (
             Problem(
@@ -165,6 +170,14 @@ def _device(cluster: Cluster) -> tuple[Device | None, tuple[Problem, ...]]:
             ),
         )
     return device, ()
+
+
+def _near(name: str) -> list[str]:
+    """Catalog names that a person may have meant: those with the same words first, then similar spellings."""
+    words = name.lower().replace("_", "-").split("-")
+    same = [known for known in DEVICES if all(word in known.split("-") for word in words)]
+    part = [known for known in DEVICES if words[0] in known.split("-")]
+    return (same or part or get_close_matches(name.lower(), DEVICES, n=3, cutoff=0.6))[:3]
 
 
 def _one_of(names: list[str]) -> str:
@@ -224,7 +237,7 @@ def _origins(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> dic
     marks = recipe.marks
     listed = cluster.devices is not None and cluster.devices_per_node is None
     found = {
-        "layout.world_size": derived(f"{nodes} nodes x {per_node} devices"),
+        "layout.world_size": derived(f"{counted(nodes, 'node')} x {counted(per_node, 'device')}"),
         "layout.num_nodes": written_or(marks, "cluster.nodes", measured),
         "layout.devices_per_node": derived(f"{per_node} listed in cluster.devices")
         if listed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from launcher.errors import PlanError, Problem
 from launcher.planning.alternatives import find_alternatives
@@ -76,18 +75,14 @@ def make_plan(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> Ru
 def _solve(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> _Parts:
     layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin)
     size = solve_global_batch(recipe)
-    nothing: Solved[Any] = Solved(value=None)
-    if size.value is None:
-        batch = rate = timeline = nothing
-    else:
+    batch: Solved[BatchPlan] = Solved(value=None)
+    rate: Solved[Rate] = Solved(value=None)
+    timeline: Solved[Timeline] = Solved(value=None)
+    if size.value is not None:
         rate = solve_rate(recipe=recipe, global_batch_size=size.value)
         timeline = solve_timeline(recipe=recipe, global_batch_size=size.value)
-        known = layout.value is not None
-        batch = (
-            solve_batch(recipe=recipe, layout=layout.value, global_batch_size=size.value)
-            if known
-            else nothing
-        )
+        if layout.value is not None:
+            batch = solve_batch(recipe=recipe, layout=layout.value, global_batch_size=size.value)
     return _Parts(
         layout=layout,
         model=solve_model(recipe),
