@@ -1,0 +1,49 @@
+"""From a recipe to an order that can be handed off; `render` and `run` share it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launcher.cli.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from launcher.errors import Problem
+    from launcher.handoff.order import Order
+    from launcher.spec.recipe import Recipe
+
+__all__ = ["located", "make_order", "warn"]
+
+
+def make_order(recipe: Recipe, around: Surroundings) -> Order:
+    """Planned, rendered and read back. Raises LauncherError."""
+    from launcher.api import plan, render
+    from launcher.discovery.plugins import find_plugin
+    from launcher.handoff.order import Order
+
+    result = plan(recipe, environ=around.environ)
+    bundle = render(recipe, result)
+    return Order(
+        plan=result,
+        bundle=bundle,
+        recipe_text=recipe.source,
+        asked=around.argv,
+        requirements=tuple(find_plugin("launcher.engines", result.launch.engine).requirements),
+        environ=around.environ,
+        beside=around.beside,
+    )
+
+
+def warn(problems: Sequence[Problem], around: Surroundings) -> None:
+    """What is legal and may still not be meant, on stderr before anything else happens."""
+    for problem in problems:
+        if problem.severity == "warning":
+            around.tell(f"warning: {problem}")
+
+
+def located(problems: Sequence[Problem], recipe: Recipe) -> tuple[Problem, ...]:
+    """With `file:line:col` of what the person wrote."""
+    from launcher.loading import locate
+
+    return locate(problems, recipe)

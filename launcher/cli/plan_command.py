@@ -1,0 +1,57 @@
+"""`batchwright plan`: what a recipe comes to, and where each number comes from."""
+
+from __future__ import annotations
+
+import argparse
+
+from launcher.cli.options import add_recipe
+from launcher.cli.surroundings import Surroundings
+
+__all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "show what a recipe comes to"
+DESCRIPTION = """\
+Read a recipe, work out every number of the run, and show them. Starts nothing, writes nothing.
+Exit code: 0 when there is a plan, 1 when it is refused (problems on stderr, ways out on stdout)."""
+EXAMPLE = """\
+examples:
+  batchwright plan recipes/quickstart/cpu-1x2.yaml
+  batchwright plan recipes/quickstart/cpu-1x2.yaml --explain
+  batchwright plan recipes/quickstart/cpu-1x2.yaml --json --set global_batch_size=64
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `plan`."""
+    add_recipe(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="print the plan as one JSON object, refused or not"
+    )
+    parser.add_argument("--explain", action="store_true", help="add where every number comes from")
+    parser.add_argument("--alternatives", action="store_true", help="add other plans near this one")
+
+
+def run(arguments: argparse.Namespace, around: Surroundings) -> int:
+    """Prints the plan; LauncherError when there is none."""
+    from launcher.api import load_recipe, plan
+
+    recipe = load_recipe(arguments.recipe, overrides=arguments.set)
+    result = plan(recipe, environ=around.environ)
+    if arguments.json:
+        import json
+
+        around.say(json.dumps(result.to_dict(), indent=1))
+    else:
+        from launcher.reporting.glyphs import glyphs_for
+        from launcher.reporting.plan_text import plan_text
+
+        lines = plan_text(
+            plan=result,
+            recipe=recipe,
+            recipe_path=arguments.recipe,
+            glyphs=glyphs_for(around.stdout.encoding, colour=around.colour),
+            explain=arguments.explain,
+            alternatives=arguments.alternatives,
+        )
+        around.say("\n".join(lines))
+    return 1 if result.verdict == "does-not-fit" else 0

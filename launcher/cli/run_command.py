@@ -1,0 +1,67 @@
+"""`batchwright run`: start the job, stay with it, and say how it ended."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launcher.cli.options import add_recipe
+from launcher.cli.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from launcher.handoff.order import Order
+
+__all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "start the job and stay with it"
+DESCRIPTION = """\
+Plan a recipe, write a run folder, start the engine on it, and stay until every process has ended. Ctrl-C asks the
+job to end (SIGTERM) and ends it after launch.timeouts.grace; a second Ctrl-C ends it at once.
+Exit code: 0 done, 78 refused before anything started, 130 or 143 interrupted, else the first failing rank's own
+code. Programs read RUN/status.json."""
+EXAMPLE = """\
+examples:
+  batchwright run recipes/quickstart/cpu-1x2.yaml
+  batchwright run recipes/quickstart/cpu-1x2.yaml --set launch.engine=deepspeed
+  batchwright run recipes/quickstart/cpu-1x2.yaml --dry-run
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `run`."""
+    add_recipe(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be written and started, and do neither"
+    )
+    parser.add_argument(
+        "--run-dir", metavar="DIR", help="the run folder, new or empty (default: runs/NAME-TIME-HASH)"
+    )
+
+
+def run(arguments: argparse.Namespace, around: Surroundings) -> int:
+    """The job's exit code; LauncherError when nothing was started."""
+    from launcher.api import load_recipe
+    from launcher.cli.ordering import located, make_order, warn
+    from launcher.errors import HandoffError
+    from launcher.handoff.launch import check_order, launch
+
+    recipe = load_recipe(arguments.recipe, overrides=arguments.set)
+    order = make_order(recipe, around)
+    warn(order.plan.problems, around)
+    directory = Path(arguments.run_dir) if arguments.run_dir else None
+    try:
+        if arguments.dry_run:
+            check_order(order)
+            _show(order, directory, around)
+            return 0
+        return launch(order, directory=directory, stdout=around.stdout, stderr=around.stderr)
+    except HandoffError as error:
+        raise HandoffError(located(error.problems, recipe)) from None
+
+
+def _show(order: Order, directory: Path | None, around: Surroundings) -> None:
+    """The last step, told instead of done."""
+    from launcher.handoff.dry_run import dry_run_lines
+
+    around.say("\n".join(dry_run_lines(order, directory)))

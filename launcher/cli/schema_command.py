@@ -1,0 +1,34 @@
+"""`batchwright schema`: the JSON Schema of a recipe, for editors."""
+
+from __future__ import annotations
+
+import argparse
+
+from launcher.cli.surroundings import Surroundings
+
+__all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "print the JSON Schema of a recipe"
+DESCRIPTION = """\
+Print the JSON Schema of a recipe, made from the same types that the reader uses; an editor that knows it completes
+keys and marks mistakes."""
+EXAMPLE = """\
+example:
+  batchwright schema > recipe.schema.json
+  # then, as first line of a recipe, for the YAML language server:
+  # yaml-language-server: $schema=recipe.schema.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`schema` takes none."""
+
+
+def run(_arguments: argparse.Namespace, around: Surroundings) -> int:
+    """Prints the schema."""
+    import json
+
+    from launcher.reporting.recipe_schema import recipe_schema
+
+    around.say(json.dumps(recipe_schema(), indent=1))
+    return 0

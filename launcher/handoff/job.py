@@ -1,0 +1,213 @@
+"""The commands of a job: started, listened to, and ended with everything that they started (Linux)."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from launcher.handoff.processes import Process, processes_of_run, send
+from launcher.handoff.signals import ENDING
+
+__all__ = ["Ending", "JobCommand", "run_job"]
+
+_LOOK_AGAIN = 0.05  # seconds between looks at processes that were asked to end
+_GIVE_UP = 10.0  # seconds after SIGKILL; a process in uninterruptible sleep cannot be ended by anybody
+_DRAIN = 1.0  # seconds for the last output, should a stranger hold the pipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCommand:
+    """One command, with its whole environment, and the folder it runs in."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    directory: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a job ended."""
+
+    returncode: int
+    """Of the first command that failed, as subprocess counts: -N for signal N."""
+    interrupted_by: int | None
+    """Number of the signal by which somebody asked us to end the job."""
+    left_behind: tuple[Process, ...]
+    """Processes that outlived their commands without being asked to; ended too."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What changes while a job runs."""
+
+    run: str
+    grace_seconds: float
+    say: Callable[[str], None]
+    children: Sequence[subprocess.Popen[bytes]]
+    interrupted_by: int | None = None
+    deadline: float | None = None
+    asked: set[int] = field(default_factory=set)
+    left_behind: tuple[Process, ...] = ()
+
+
+def run_job(
+    *,
+    commands: Sequence[JobCommand],
+    run: str,
+    wake: int,
+    grace_seconds: float,
+    output: Callable[[int, bytes], None],
+    say: Callable[[str], None],
+    started: Callable[[Sequence[int]], None] = lambda _pids: None,
+) -> Ending:
+    """Starts every command in a session of its own and returns when nothing of the job is left.
+
+    run: value of BATCHWRIGHT_RUN in the commands' environment, by which descendants are found.
+    wake: descriptor of signals_as_bytes(); a request to end that has come already starts nothing.
+    grace_seconds: between asking (SIGTERM) and ending (SIGKILL).
+    output: gets 1 or 2 (standard output or error) and bytes as they come. say: gets one line for the person.
+    started: gets the process numbers. Raises OSError when a command cannot be started.
+    """
+    if asked := _asked_already(wake):
+        return Ending(returncode=-asked, interrupted_by=asked, left_behind=())
+    with _children(commands, run) as children:
+        started([child.pid for child in children])
+        watch = _Watch(run=run, grace_seconds=grace_seconds, say=say, children=children)
+        with selectors.DefaultSelector() as selector:
+            selector.register(wake, selectors.EVENT_READ)
+            for child in children:
+                for number, pipe in ((1, child.stdout), (2, child.stderr)):
+                    assert pipe is not None
+                    os.set_blocking(pipe.fileno(), False)
+                    selector.register(pipe, selectors.EVENT_READ, number)
+            while not _is_over(watch):
+                _read(selector, output, watch, None if watch.deadline is None else _LOOK_AGAIN)
+            drained_by = time.monotonic() + _DRAIN
+            while len(selector.get_map()) > 1 and time.monotonic() < drained_by:
+                _read(selector, output, watch, _LOOK_AGAIN)
+        codes = [child.wait() if _has_ended(child) else -signal.SIGKILL for child in children]
+    return Ending(
+        returncode=next((code for code in codes if code), 0),
+        interrupted_by=watch.interrupted_by,
+        left_behind=watch.left_behind,
+    )
+
+
+@contextmanager
+def _children(commands: Sequence[JobCommand], run: str) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+    """The commands' processes; none of a run is left when the block ends, however it ends."""
+    children: list[subprocess.Popen[bytes]] = []
+    try:
+        for command in commands:
+            child = subprocess.Popen(
+                command.argv,
+                env=command.env,
+                cwd=command.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            children.append(child)
+        yield children
+    finally:
+        leaders = {child.pid for child in children if child.returncode is None}
+        while found := processes_of_run(run=run, leaders=leaders):
+            send(found, signal.SIGKILL)
+            time.sleep(_LOOK_AGAIN)
+            if all(_in_uninterruptible_sleep(process.pid) for process in found):
+                break
+        for child in children:
+            for pipe in (child.stdout, child.stderr):
+                assert pipe is not None
+                pipe.close()
+            if child.returncode is None and _has_ended(child):
+                child.wait()
+
+
+def _asked_already(wake: int) -> int | None:
+    try:
+        return next((number for number in os.read(wake, 64) if number in ENDING), None)
+    except BlockingIOError:
+        return None
+
+
+def _is_over(watch: _Watch) -> bool:
+    """Takes the next step towards the end, if one is due; True when no process of the job is left."""
+    running = [child for child in watch.children if not _has_ended(child)]
+    if watch.deadline is None and running and not _one_has_failed(watch.children):
+        return False
+    found = processes_of_run(run=watch.run, leaders={child.pid for child in watch.children})
+    if not found:
+        return not running
+    now = time.monotonic()
+    if watch.deadline is None:
+        watch.deadline = now + watch.grace_seconds
+        watch.left_behind = () if running else found
+    fresh = [process for process in found if process.pid not in watch.asked]
+    send(fresh, signal.SIGTERM)
+    watch.asked.update(process.pid for process in fresh)
+    if now >= watch.deadline:
+        send(found, signal.SIGKILL)
+    return now >= watch.deadline + _GIVE_UP
+
+
+def _read(
+    selector: selectors.BaseSelector,
+    output: Callable[[int, bytes], None],
+    watch: _Watch,
+    timeout: float | None,
+) -> None:
+    """Hands on what has come, and notes who asks to end."""
+    for key, _ in selector.select(timeout):
+        try:
+            data = os.read(key.fd, 1 << 16)
+        except BlockingIOError:
+            continue
+        if key.data is None:
+            for number in data:
+                _note_signal(watch, number)
+        elif data:
+            output(key.data, data)
+        else:
+            selector.unregister(key.fileobj)
+
+
+def _note_signal(watch: _Watch, number: int) -> None:
+    """First request: ask the job to end, and wait. Second: end it."""
+    if number == signal.SIGCHLD:
+        return
+    now = time.monotonic()
+    name = signal.Signals(number).name
+    if watch.interrupted_by is None:
+        watch.interrupted_by = number
+        watch.deadline = now + watch.grace_seconds
+        again = "Ctrl-C again ends it" if number == signal.SIGINT else "a second signal ends it"
+        watch.say(f"{name}: asked the job to end, waiting up to {watch.grace_seconds:g} s; {again} at once")
+    else:
+        watch.deadline = now
+        watch.say(f"{name}: ending the job now")
+
+
+def _one_has_failed(children: Sequence[subprocess.Popen[bytes]]) -> bool:
+    ended = (os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) for child in children)
+    return any(found is not None and found.si_status != 0 for found in ended)
+
+
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    """Whether a child has ended; it stays unreaped, so that its number is nobody else's yet."""
+    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _in_uninterruptible_sleep(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:  # noqa: PTH123 - a path of the kernel's, not of a person
+            return stream.read().rpartition(b")")[2].split()[0] == b"D"
+    except OSError:
+        return True

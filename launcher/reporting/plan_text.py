@@ -1,0 +1,163 @@
+"""A plan on one screen: verdict first, then batch, rate, layout, who carries out what, and what to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from launcher.errors import Problem
+from launcher.reporting.columns import WIDTH, labelled, wrapped
+from launcher.reporting.glyphs import Colour, Glyphs
+from launcher.reporting.rate_text import rate_lines, show_large
+from launcher.spec.plan import BatchPlan, LayoutPlan, ModelPlan, RunPlan
+from launcher.spec.recipe import Recipe
+from launcher.units import show_count
+
+__all__ = ["plan_text"]
+
+_COLOURS: Mapping[str, Colour] = {"fits": "green", "tight": "yellow", "unknown-memory": "yellow"}
+_WHO = {
+    "runtime": "the runtime",
+    "engine": "the engine",
+    "argument": "arguments of the script",
+    "script-must": "only the script can",
+}
+
+
+def plan_text(
+    *,
+    plan: RunPlan,
+    recipe: Recipe,
+    recipe_path: str,
+    glyphs: Glyphs,
+    explain: bool = False,
+    alternatives: bool = False,
+) -> list[str]:
+    """The lines of `batchwright plan`; at most 100 characters each.
+
+    recipe_path: as the person wrote it. explain: every number with its origin. alternatives: other plans near.
+    """
+    lines = [
+        *_first_line(plan, glyphs),
+        "",
+        *labelled("batch", _batch(plan.batch)),
+        *labelled("rate", rate_lines(plan, recipe, glyphs)),
+        *labelled("model", [_model(plan.model)]),
+        *labelled("layout", [_layout(plan.layout)]),
+        *labelled("applied", _applied(plan.applied_by)),
+        "",
+        *_remarks(plan.problems, glyphs),
+        *labelled("hashes", [f"plan {plan.plan_hash[:12]}{glyphs.dot}semantics {plan.semantics_hash[:12]}"]),
+    ]
+    if explain:
+        from launcher.reporting.explain import explanation
+
+        lines += ["", *explanation(plan)]
+    if alternatives:
+        from launcher.reporting.ways_out import ways_out
+
+        lines += ["", *(ways_out(plan.alternatives, title="alternatives") if plan.alternatives else [_NONE])]
+    if not explain:
+        lines += labelled("next", _next(plan, recipe_path, glyphs))
+    return lines
+
+
+_NONE = "alternatives: none; they are worked out when a plan is refused"
+
+
+def _first_line(plan: RunPlan, glyphs: Glyphs) -> list[str]:
+    layout = plan.layout
+    nodes = f"{layout.num_nodes} node{'s' if layout.num_nodes != 1 else ''}"
+    world = f"{layout.world_size} x {layout.device.upper()} ({nodes} x {layout.devices_per_node})"
+    how = f"{plan.launch.engine} {_strategy(layout)} over {plan.launch.executor}"
+    verdict = glyphs.paint(plan.verdict, _COLOURS.get(plan.verdict, "red"))
+    return [f"{verdict}   {world}   {how}"]
+
+
+def _strategy(layout: LayoutPlan) -> str:
+    if layout.data_strategy == "zero":
+        return f"ZeRO-{layout.zero_stage}"
+    if layout.data_strategy == "fsdp":
+        return f"FSDP{layout.fsdp_version or ''} (stage {layout.zero_stage})"
+    return layout.data_strategy
+
+
+def _batch(batch: BatchPlan) -> list[str]:
+    size = f"{show_count(batch.global_batch_size)} sequence{'s' if batch.global_batch_size != 1 else ''}"
+    if batch.sequence_length is not None and batch.tokens_per_step is not None:
+        first = f"{size} x {show_count(batch.sequence_length)} tokens = {show_count(batch.tokens_per_step)} tokens"
+    else:
+        first = size
+    product = (
+        f"= {show_count(batch.micro_batch_size)} micro x {show_count(batch.gradient_accumulation_steps)} accumulation"
+        f" x {show_count(batch.data_parallel_size)} data-parallel"
+    )
+    if not batch.idle_slots:
+        return [f"{first} per step", f"{product:<60}  exact, no idle slots"]
+    share = 100 * batch.idle_slots / batch.slots_per_step
+    slots = f"{product} - {show_count(batch.idle_slots)} idle"
+    cost = f"{share:.2g} % of {show_count(batch.slots_per_step)} slots idle"
+    return [f"{first} per step", f"{slots:<60}  {cost}"]
+
+
+def _model(model: ModelPlan) -> str:
+    words = [model.kind]
+    named = {
+        "layers": model.num_layers,
+        "wide": model.hidden_size,
+        "heads": model.num_attention_heads,
+        "feed-forward": model.intermediate_size,
+        "words": model.vocab_size,
+    }
+    words += [f"{show_count(number)} {name}" for name, number in named.items() if number is not None]
+    if model.num_parameters is not None:
+        words.append(f"{show_large(model.num_parameters)} parameters")
+    return ", ".join(words)
+
+
+def _layout(layout: LayoutPlan) -> str:
+    axes = {
+        "tensor": layout.tensor_parallel_size,
+        "pipeline": layout.pipeline_parallel_size,
+        "context": layout.context_parallel_size,
+    }
+    split = layout.tensor_parallel_size * layout.pipeline_parallel_size * layout.context_parallel_size
+    named = [f"{show_count(size)} {name}" for name, size in axes.items() if size > 1]
+    named.append(f"{show_count(layout.world_size // split)} data-parallel")
+    processes = f"{show_count(layout.world_size)} process{'es' if layout.world_size != 1 else ''}"
+    expert = f", experts over {layout.expert_parallel_size}" if layout.expert_parallel_size > 1 else ""
+    offload = f", {layout.offload} in host memory" if layout.offload != "none" else ""
+    return f"{processes} = {' x '.join(named)}{expert}; {_strategy(layout)}{offload}; {layout.backend}"
+
+
+def _applied(applied_by: Mapping[str, str]) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for setting, who in applied_by.items():
+        found.setdefault(who, []).append(setting)
+    return [f"{_WHO[who]}: {', '.join(found[who])}" for who in _WHO if who in found]
+
+
+def _remarks(problems: tuple[Problem, ...], glyphs: Glyphs) -> list[str]:
+    """Warnings, then notes, in the words and with the places that errors have."""
+    lines: list[str] = []
+    for severity, colour in (("warning", "yellow"), ("note", "dim")):
+        for problem in problems:
+            if problem.severity == severity:
+                first, *rest = str(problem).splitlines()
+                shown = labelled(severity, [first])
+                shown[0] = shown[0].replace(severity, glyphs.paint(severity, colour), 1)  # type: ignore[arg-type]
+                lines += shown
+                lines += [
+                    f"{'':<8}{part}" for line in rest for part in wrapped(line, width=WIDTH - 8, hang=4)
+                ]
+    return lines
+
+
+def _next(plan: RunPlan, recipe_path: str, glyphs: Glyphs) -> list[str]:
+    runnable = plan.launch.script is not None or plan.launch.module is not None
+    views = ["--explain: where each number comes from", "--json: all of it"]
+    if plan.alternatives:
+        views.insert(1, "--alternatives")
+    return [
+        f"batchwright run {recipe_path}" if runnable else "write launch.script, then batchwright run",
+        glyphs.dot.join(views),
+    ]

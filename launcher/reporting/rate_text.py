@@ -1,0 +1,131 @@
+"""The learning rate of a plan in a few lines and a small picture."""
+
+from __future__ import annotations
+
+from launcher.planning.learning_rate import learning_rate_at
+from launcher.reporting.glyphs import Glyphs
+from launcher.spec.plan import LearningRatePlan, RunPlan
+from launcher.spec.recipe import Recipe
+from launcher.units import Amount, show_count, show_rate
+
+__all__ = ["rate_lines", "show_large", "sparkline"]
+
+_BARS = 48
+
+
+def rate_lines(plan: RunPlan, recipe: Recipe, glyphs: Glyphs) -> list[str]:
+    """Peak and how it was scaled, warmup, decay and length, who applies it, and the curve."""
+    rate = plan.learning_rate
+    if rate is None:
+        return [
+            *_length_without_rate(plan),
+            "no learning rate is planned: optimizer.learning_rate is not written",
+        ]
+    return [
+        _peak(rate, recipe),
+        _warmup(plan, rate, recipe),
+        _decay(plan, rate, recipe),
+        _points(rate, glyphs),
+        sparkline(rate, glyphs),
+    ]
+
+
+def sparkline(rate: LearningRatePlan, glyphs: Glyphs, *, bars: int = _BARS) -> str:
+    """The whole run, or the warmup twice over when the run has no end, as one line of bars."""
+    schedule = rate.schedule
+    total = schedule.total_samples or 2 * schedule.warmup_samples or 1
+    values = [
+        learning_rate_at(schedule=schedule, samples=round(total * at / (bars - 1))) for at in range(bars)
+    ]
+    top = max(values) or 1.0
+    return "".join(glyphs.bars[min(7, int(value / top * 7.999))] for value in values)
+
+
+def _peak(rate: LearningRatePlan, recipe: Recipe) -> str:
+    if rate.reference_learning_rate is None:
+        return f"peak {show_rate(rate.peak_learning_rate)}, as written"
+    optimizer = recipe.optimizer
+    at = (
+        f"{optimizer.reference_batch_tokens} tokens"
+        if optimizer.reference_batch_size is None
+        else f"{show_count(optimizer.reference_batch_size)} sequences"
+    )
+    reference = show_rate(rate.reference_learning_rate)
+    return (
+        f"peak {show_rate(rate.peak_learning_rate)} = {reference}, as tuned at {at},"
+        f" x {rate.scale:.4g} ({rate.scaling_rule} rule)"
+    )
+
+
+def _warmup(plan: RunPlan, rate: LearningRatePlan, recipe: Recipe) -> str:
+    if rate.warmup_samples == 0 and rate.warmup_steps == 0:
+        return "no warmup"
+    written = recipe.schedule.warmup
+    kept = recipe.schedule.warmup_keeps
+    note = f" (its {kept} kept)" if kept != "unit" else ""
+    amounts = _conversions(plan, written, steps=rate.warmup_steps, samples=rate.warmup_samples)
+    return f"warmup {' = '.join(amounts)}{note}"
+
+
+def _decay(plan: RunPlan, rate: LearningRatePlan, recipe: Recipe) -> str:
+    schedule = rate.schedule
+    shape = {"wsd": "warmup-stable-decay"}.get(schedule.decay, schedule.decay)
+    if schedule.decay == "wsd" and recipe.schedule.decay_length is not None:
+        shape += f", the last {recipe.schedule.decay_length} {schedule.decay_shape}"
+    target = "" if schedule.decay == "constant" else f" to {show_rate(rate.final_learning_rate)}"
+    if rate.total_steps is None or rate.total_samples is None:
+        return f"{shape}{target}, no end is planned; {_applied(plan, rate)}"
+    amounts = _conversions(plan, recipe.schedule.length, steps=rate.total_steps, samples=rate.total_samples)
+    word = "for" if schedule.decay == "constant" else "at"
+    return f"{shape}{target} {word} {' = '.join(amounts)}; {_applied(plan, rate)}"
+
+
+def _points(rate: LearningRatePlan, glyphs: Glyphs) -> str:
+    """Start, first step, peak and end, as the steps will be trained."""
+    words = [f"start {show_rate(rate.schedule.start_learning_rate)}" if rate.warmup_samples else ""]
+    words.append(f"step 1 at {show_rate(rate.curve[0][1])}" if rate.curve else "")
+    if rate.warmup_steps > 1:
+        words.append(f"peak at step {show_count(rate.warmup_steps)}")
+    if rate.total_steps and rate.curve:
+        words.append(f"step {show_count(rate.total_steps)} at {show_rate(rate.curve[-1][1])}")
+    return glyphs.dot.join(word for word in words if word)
+
+
+def _applied(plan: RunPlan, rate: LearningRatePlan) -> str:
+    if rate.owner == "runtime" and plan.launch.runtime:
+        return "applied by the runtime"
+    if rate.owner.startswith("engine:"):
+        return f"applied by {plan.launch.engine}'s {rate.owner.removeprefix('engine:')}"
+    if plan.applied_by.get("learning_rate") == "argument":
+        return "handed to the script as an argument"
+    return "the script must apply it"
+
+
+def _conversions(plan: RunPlan, written: Amount | None, *, steps: int, samples: int) -> list[str]:
+    """The amount as written, and what it is in the other units."""
+    tokens = plan.batch.sequence_length
+    known = {
+        "steps": (steps, f"{show_count(steps)} step{'s' if steps != 1 else ''}"),
+        "samples": (samples, f"{show_large(samples)} sequences"),
+    }
+    if tokens is not None:
+        known["tokens"] = (samples * tokens, f"{show_large(samples * tokens)} tokens")
+    if written is None:
+        return [text for _, text in known.values()]
+    same = [unit for unit, (number, _) in known.items() if unit == written.unit and number == written.number]
+    return [str(written), *(text for unit, (_, text) in known.items() if unit not in same)]
+
+
+def _length_without_rate(plan: RunPlan) -> list[str]:
+    steps = plan.data.get("total_steps")
+    return [f"{show_count(steps)} steps"] if steps else []
+
+
+def show_large(number: int) -> str:
+    """A count a person can hold: exact below 100,000, else three digits and K, M, B or T (decimal)."""
+    if number < 100_000:
+        return show_count(number)
+    for factor, prefix in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if number >= factor:
+            return f"{number / factor:.4g} {prefix}"
+    return show_count(number)

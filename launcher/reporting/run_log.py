@@ -1,0 +1,65 @@
+"""The log of a run, log.jsonl: one object per optimizer step, read back for a summary and for the curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["StepLine", "read_log", "show_loss", "validation_loss"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLine:
+    """What one optimizer step reported; None where it said nothing."""
+
+    step: int
+    samples: int | None
+    loss: float | None
+    learning_rate: float | None
+    planned_learning_rate: float | None
+    validation_loss: float | None
+
+
+def read_log(path: Path) -> tuple[StepLine, ...]:
+    """The lines that tell of a step, in order; empty without a file. A last line cut short is passed over."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ()
+    lines = []
+    for line in text.splitlines():
+        try:
+            data = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(data, dict) and isinstance(data.get("step"), int):
+            lines.append(
+                StepLine(
+                    step=data["step"],
+                    samples=data.get("samples") if isinstance(data.get("samples"), int) else None,
+                    loss=_number(data.get("loss")),
+                    learning_rate=_number(data.get("learning_rate")),
+                    planned_learning_rate=_number(data.get("planned_learning_rate")),
+                    validation_loss=_number(data.get("validation_loss")),
+                )
+            )
+    return tuple(lines)
+
+
+def validation_loss(lines: Sequence[StepLine]) -> float | None:
+    """The last one reported."""
+    return next((line.validation_loss for line in reversed(lines) if line.validation_loss is not None), None)
+
+
+def show_loss(loss: float) -> str:
+    """A loss with three decimals, or in powers of ten where those would say nothing."""
+    return f"{loss:.3f}" if 0.01 <= abs(loss) < 1e5 or loss == 0 else f"{loss:.3g}"
+
+
+def _number(value: object) -> float | None:
+    """A number, the first of several (one per parameter group), or None."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,33 @@
+"""Alternatives as a table: what to change, what the batch becomes, what that keeps and what it alters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from launcher.reporting.columns import table
+from launcher.spec.plan import Alternative, BatchPlan
+from launcher.units import show_count
+
+__all__ = ["ways_out"]
+
+
+def ways_out(alternatives: Sequence[Alternative], *, title: str = "ways out") -> list[str]:
+    """Ranked, best first, with how to apply one."""
+    rows = [
+        (
+            f"{rank}  {alternative.change}",
+            _batch(alternative.batch),
+            ", ".join(alternative.keeps) or "-",
+            ", ".join(alternative.changes) or "nothing",
+        )
+        for rank, alternative in enumerate(alternatives, start=1)
+    ]
+    return [*table((title, "batch", "keeps", "changes"), rows), "apply one with --set, or write it"]
+
+
+def _batch(batch: BatchPlan) -> str:
+    """`992 = 1 x 31 x 32`: micro x accumulation x data-parallel; idle slots after it."""
+    parts = (batch.micro_batch_size, batch.gradient_accumulation_steps, batch.data_parallel_size)
+    product = " x ".join(show_count(part) for part in parts)
+    idle = f" - {show_count(batch.idle_slots)} idle" if batch.idle_slots else ""
+    return f"{show_count(batch.global_batch_size)} = {product}{idle}"
