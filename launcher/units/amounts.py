@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["KINDS", "Amount", "UnitError", "parse_amount"]
+__all__ = ["KINDS", "Amount", "UnitError", "describe_kind", "parse_amount", "unit_words"]
 
 _DECIMAL = {"": 1, "K": 10**3, "k": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -94,3 +94,8 @@ def describe_kind(kind: str) -> str:
         "size": "a number and `MB`, `GB`, `MiB` or `GiB` (`80 GiB`)",
         "rate": "a number and `MB/s` or `GB/s` (`450 GB/s`)",
     }[kind]
+
+
+def unit_words(*, kind: str) -> tuple[str, ...]:
+    """The words that may follow the number of an amount of this kind."""
+    return tuple(word for word, (unit, _) in _WORDS.items() if unit in KINDS[kind])

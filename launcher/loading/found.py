@@ -1,0 +1,51 @@
+"""What reading has found so far: problems with their places, and marks of the values written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from launcher.errors import Problem
+from launcher.loading.tree import Entry, Place
+from launcher.spec.marks import Mark
+
+__all__ = ["Found"]
+
+_ORDER = ("recipe", "cluster", "command-line")
+
+
+@dataclass(slots=True)
+class Found:
+    """Filled while reading; the one mutable thing in this package."""
+
+    marks: dict[str, Mark] = field(default_factory=dict)
+    _problems: list[tuple[Place, Problem]] = field(default_factory=list)
+
+    def complain(
+        self,
+        code: str,
+        place: Place,
+        message: str,
+        *,
+        path: str = "",
+        because: tuple[str, ...] = (),
+        hint: str = "",
+    ) -> None:
+        """Add one problem."""
+        problem = Problem(code=code, path=path, where=str(place), message=message, because=because, hint=hint)
+        self._problems.append((place, problem))
+
+    def add(self, other: Found) -> None:
+        """Add what another reading found."""
+        self._problems.extend(other._problems)
+        self.marks.update(other.marks)
+
+    def mark(self, path: str, entry: Entry) -> None:
+        """Remember where a written value stands."""
+        self.marks[path] = entry.node.place.mark(entry.key)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """In the order a person meets them: the recipe from top to bottom, the cluster file, the command line."""
+        ordered = sorted(
+            self._problems, key=lambda item: (_ORDER.index(item[0].origin), item[0].line, item[0].column)
+        )
+        return tuple(problem for _, problem in ordered)

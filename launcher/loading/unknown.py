@@ -1,0 +1,51 @@
+"""What a person may have meant by a key that a recipe does not have."""
+
+from __future__ import annotations
+
+from launcher.loading.near import near_miss
+from launcher.loading.other_names import OTHER_NAMES
+from launcher.loading.tree import below
+from launcher.spec.recipe import Recipe
+from launcher.spec.shapes import SectionShape, section_of, walk
+from launcher.spec.words import joined
+
+__all__ = ["unknown_key_hint", "unknown_path_hint"]
+
+_MOST = 3
+
+
+def unknown_key_hint(name: str, *, shape: SectionShape, path: str) -> str:
+    """The nearest key beside it, the same key elsewhere in a recipe, or what another tool's name is called here."""
+    if "." in name and _exists(below(path, name)):
+        outer, _, inner = name.rpartition(".")
+        return f"write `{inner}` below `{below(path, outer)}:`"
+    beside = near_miss(name, [key.name for key in shape.keys])
+    meant = [beside] if beside else []
+    if path:
+        meant += [below(path, inner) for inner, _ in walk(shape) if inner.endswith(f".{name}")]
+    meant += [other for other in _paths() if other.rpartition(".")[2] == name and other not in meant]
+    if not meant and _plain(name) in OTHER_NAMES:
+        return OTHER_NAMES[_plain(name)]
+    if not meant:
+        leaf = near_miss(name, {other.rpartition(".")[2] for other in _paths()})
+        meant = [other for other in _paths() if leaf and other.rpartition(".")[2] == leaf]
+    return f"did you mean {joined([f'`{word}`' for word in meant[:_MOST]])}?" if meant else ""
+
+
+def unknown_path_hint(path: str) -> str:
+    """The path of a recipe that a dotted one is a slip of; empty when none is close."""
+    near = near_miss(path, [other for other in _paths() if other.count(".") == path.count(".")])
+    return f"did you mean `{near}`?" if near else ""
+
+
+def _paths() -> tuple[str, ...]:
+    """Dotted paths of all keys of a recipe, those of stages left out: they repeat the others."""
+    return tuple(path for path, _ in walk(section_of(Recipe)) if not path.startswith("stages."))
+
+
+def _exists(path: str) -> bool:
+    return path in _paths()
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
