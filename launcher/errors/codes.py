@@ -73,7 +73,8 @@ CODES: dict[str, CodeInfo] = {
     "ambiguous-model": CodeInfo("a preset, a config file and a module exclude one another", "keep one"),
     "ambiguous-script": CodeInfo("both launch.script and launch.module are written", "keep one"),
     "ambiguous-devices": CodeInfo(
-        "cluster.devices_per_node and cluster.devices say different numbers", "keep one"
+        "cluster.devices_per_node and cluster.devices say different numbers, or a device is listed twice",
+        "keep one",
     ),
     "missing-reference-batch": CodeInfo(
         "a reference learning rate is only a number together with the batch it was tuned at",
@@ -157,6 +158,13 @@ CODES: dict[str, CodeInfo] = {
         "the learning rate is scaled beyond the range in which its rule was published",
         "measure, or come closer to the reference batch",
     ),
+    "no-effect": CodeInfo(
+        "a written value changes nothing beside the others", "drop it, or write what it was meant for"
+    ),
+    "order-unproven": CodeInfo(
+        "a stream's samples have no numbers, so nothing can prove their order",
+        "use data.kind: map where the data allows it",
+    ),
     # engines
     "unknown-engine": CodeInfo(
         "no installed package registers that engine", "`batchwright engines` lists them"
@@ -192,6 +200,9 @@ CODES: dict[str, CodeInfo] = {
     ),
     "pass-env-missing": CodeInfo(
         "a variable named in launch.pass_env is not set", "export it, or drop it from the list"
+    ),
+    "port-in-use": CodeInfo(
+        "something else listens on launch.network.port, or nobody may", "drop the key; a free port is chosen"
     ),
     "directory-not-empty": CodeInfo("the folder to write to holds something else", "name a new folder"),
     "no-compiler": CodeInfo(
@@ -230,6 +241,13 @@ CODES: dict[str, CodeInfo] = {
     "loss-weights-unknown": CodeInfo(
         "the loss is weighted by tokens and nothing says how many loss tokens a sample has",
         "give run.steps(..., weight=...)",
+    ),
+    "loop-misused": CodeInfo(
+        "the training loop calls the runtime out of order, or with a loss of another shape than it takes",
+        "every micro-batch goes through run.backward once, every step ends with run.apply",
+    ),
+    "resume-differs": CodeInfo(
+        "the checkpoint was written by a training that means something else", "resume with its own recipe"
     ),
     "dataset-too-small": CodeInfo(
         "the dataset holds fewer samples than the plan counts on", "write data.num_samples as it is"

@@ -1,0 +1,287 @@
+"""The run as a training script sees it: steps, backward, apply, and the state that a checkpoint keeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from launcher.errors import Problem, WorldError
+from launcher.planning.accumulation import loss_scale
+from launcher.planning.learning_rate import learning_rate_at, learning_rate_of_step
+from launcher.runtime.comparing import Report
+from launcher.runtime.handshake import meet, prove
+from launcher.runtime.progress import Progress
+from launcher.runtime.group_rates import GroupRates
+from launcher.runtime.reducers import Reducer, reducer_of
+from launcher.runtime.steps import MicroBatch, Share, Step, misused
+from launcher.runtime.totals import global_sum
+from launcher.runtime.world import World, read_plan, read_world
+from launcher.spec.plan import RunPlan
+
+__all__ = ["Run", "start"]
+
+
+def start(trained: Any, /, *, model: Any = None, environ: Mapping[str, str] | None = None) -> Run:
+    """Proves that the ranks which train are the planned ones, and hands out the run.
+
+    trained: what carries the gradients to the other ranks: DistributedDataParallel or FSDP module, DeepSpeedEngine,
+        or Accelerator after `prepare` (with `model=` when it has prepared several). A bare module in a job of one.
+    environ: instead of the process's own environment.
+
+    Ends every rank with exit code 1, the difference in words, where plan and world differ.
+    Raises WorldError[plan-not-found], [plan-unreadable], [gradients-not-reduced].
+    """
+    began = time.perf_counter()
+    plan, world = read_plan(environ), read_world(environ)
+    reducer = reducer_of(trained, model=model)
+    reports = prove(plan, world, reducer)
+    run = Run(plan, world=world, reducer=reducer)
+    if run.rank == 0:
+        print(_agreement(plan, reports, time.perf_counter() - began), flush=True)
+    return run
+
+
+class Run:
+    """One training run on one rank. Made by `start`."""
+
+    def __init__(self, plan: RunPlan, *, world: World, reducer: Reducer) -> None:
+        self.plan, self.folder = plan, world.folder
+        self.rank, self.world_size = reducer.rank, reducer.world_size
+        self.samples = 0
+        """Sequences consumed by the whole job so far."""
+        self._reducer = reducer
+        self._number = 0
+        self._step: Step | None = None
+        self._loss: Any = 0.0
+        self._began = 0.0
+        self._num_samples: int | None = None
+        self._progress: Progress | None = None
+        rates = plan.learning_rate
+        owned = rates is not None and rates.owner == "runtime"
+        self._rates = GroupRates(peak=rates.peak_learning_rate) if rates and owned else None
+
+    def learning_rate_at(self, samples: int) -> float | None:
+        """The plan's learning rate with `samples` sequences seen; None when the plan has none."""
+        rates = self.plan.learning_rate
+        return None if rates is None else learning_rate_at(schedule=rates.schedule, samples=samples)
+
+    def steps(
+        self,
+        dataset: Any,
+        *,
+        collate: Callable[[list[Any]], Any] | None = None,
+        weight: Callable[[Any], float] | None = None,
+        start: int | None = None,
+    ) -> Iterator[Step]:
+        """Optimizer steps from where the run stands to the end of the plan.
+
+        dataset: map-style; every rank has all of it and reads its share.
+        collate: list of samples to batch; torch's default_collate when None.
+        weight: loss tokens of a sample, for `loss.weighting: tokens`; its labels other than -100 when None. (The
+            denominator only: a model that shifts its labels trains the same with one more per sequence.)
+        start: samples consumed before the first step, instead of where the checkpoint left.
+        """
+        if start is not None:
+            self.samples, self._number = start, -(-start // self.plan.batch.global_batch_size)
+        share = Share(
+            self.plan,
+            rank=self.rank,
+            dataset=dataset,
+            collate=collate,
+            weight=weight,
+            device=self._reducer.device,
+        )
+        self._agree_on(share.num_samples)
+        if self.rank == 0:
+            total, resumed = self.plan.data["total_steps"], self._number > 0
+            self._progress = Progress(self.folder, total_steps=total, resumed=resumed)
+        while size := self._next_size():
+            yield self._prepare(share, size)
+            if self._step is not None:
+                raise misused(f"step {self._step.number} went without run.apply")
+        if self._progress:
+            self._progress.done()
+
+    def backward(self, loss: Any, micro: MicroBatch) -> None:
+        """Backward of one micro-batch, scaled so that the gradient is the weighted mean over the global batch.
+
+        loss: a vector with the summed loss of each sequence, shape [micro], weighted here; or a scalar, the sum over
+            the micro-batch with micro.weight already in it. Sums, never means: the division is by the weight of the
+            whole global batch. With weighting `sequences` or `samples` each sequence counts once, whatever its entry.
+        """
+        step = self._step
+        if step is None or micro not in step.micro_batches or micro.went_backward:
+            raise misused("run.backward takes each micro-batch of the current step once")
+        summed = _summed(loss, micro)
+        micro.went_backward = True
+        self._loss = self._loss + summed.detach().double()
+        self._reducer.backward(summed * self._scale(step))
+        if not micro.is_last:
+            self._reducer.count()
+
+    def apply(self, optimizer: Any = None) -> None:
+        """Clips, sets the learning rate of this step on every group, steps, zeroes and logs.
+
+        optimizer: what the wrapped model is trained with; a DeepSpeed engine has its own.
+        """
+        step = self._step
+        if step is None or not step.is_done:
+            raise misused("run.apply comes after all micro-batches of a step")
+        groups = self._reducer.groups(optimizer)
+        planned = self._planned_rate(step)
+        if self._rates is not None and planned is not None:
+            self._rates.apply(groups, learning_rate=planned)
+        norm, skipped = self._reducer.step(optimizer, clip=self.plan.optimizer.gradient_clipping)
+        total = global_sum(self._loss, reducer=self._reducer)
+        self.samples, self._number, self._step = step.samples_after, step.number, None
+        if self._progress:
+            self._progress.step(
+                self._entry(
+                    step,
+                    loss=total / step.total_weight if step.total_weight else 0.0,
+                    learning_rate=float(groups[0]["lr"]),
+                    planned_learning_rate=planned,
+                    gradient_norm=norm,
+                    skipped=skipped,
+                )
+            )
+
+    def record(self, **values: float) -> None:
+        """Shows and keeps numbers of the script's own at this step, such as validation_loss; rank 0 only."""
+        if self._progress:
+            self._progress.record(values)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs, beside model and optimizer, to go on at any split of the same global batch."""
+        return {
+            "samples": self.samples,
+            "steps": self._number,
+            "num_samples": self._num_samples,
+            "semantics_hash": self.plan.semantics_hash,
+            "learning_rate": self.learning_rate_at(self.samples),
+            "factors": list(self._rates.factors or ()) if self._rates else [],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state_dict` was taken. Raises WorldError[resume-differs] when that was another training."""
+        found = {"semantics_hash": state["semantics_hash"], "learning_rate": state["learning_rate"]}
+        planned = {
+            "semantics_hash": self.plan.semantics_hash,
+            "learning_rate": self.learning_rate_at(state["samples"]),
+        }
+        _refuse_difference(planned, found, samples=state["samples"])
+        self.samples, self._number, self._num_samples = state["samples"], state["steps"], state["num_samples"]
+        if self._rates is not None and state["factors"]:
+            self._rates = GroupRates(peak=self._rates.peak, factors=state["factors"])
+
+    def _next_size(self) -> int:
+        """Sequences of the next step; 0 at the end."""
+        data, number = self.plan.data, self._number + 1
+        if data["total_steps"] is None or number < data["total_steps"]:
+            return self.plan.batch.global_batch_size
+        return int(data["last_step_samples"]) if number == data["total_steps"] else 0
+
+    def _prepare(self, share: Share, size: int) -> Step:
+        self._began = time.perf_counter()
+        micro_batches, weight = share.load(samples_before=self.samples, size=size)
+        self._loss = 0.0
+        self._step = Step(
+            number=self._number + 1,
+            is_last=self._number + 1 == self.plan.data["total_steps"],
+            samples_before=self.samples,
+            size=size,
+            total_weight=global_sum(weight, reducer=self._reducer),
+            micro_batches=micro_batches,
+            accumulating=self._reducer.accumulating,
+        )
+        return self._step
+
+    def _scale(self, step: Step) -> float:
+        if not step.total_weight:  # nothing in this batch is to be learned
+            return 0.0
+        return loss_scale(
+            reducer=self._reducer.division,
+            data_parallel_size=self.plan.batch.data_parallel_size,
+            gradient_accumulation_steps=self._reducer.divides_by,
+            total_weight=step.total_weight,
+        )
+
+    def _planned_rate(self, step: Step) -> float | None:
+        rates = self.plan.learning_rate
+        if rates is None:
+            return None
+        return learning_rate_of_step(
+            schedule=rates.schedule, samples_after=step.samples_after, global_batch_size=step.size
+        )
+
+    def _entry(self, step: Step, **measured: Any) -> dict[str, Any]:
+        """One line of log.jsonl: planned beside measured."""
+        seconds, length = time.perf_counter() - self._began, self.plan.batch.sequence_length
+        return {
+            "step": step.number,
+            "samples": step.samples_after,
+            "planned_samples": (step.number - 1) * self.plan.batch.global_batch_size + step.size,
+            "weight": step.total_weight,
+            **measured,
+            "seconds": seconds,
+            "samples_per_second": step.size / seconds,
+            "tokens_per_second": None if length is None else step.size * length / seconds,
+        }
+
+    def _agree_on(self, num_samples: int) -> None:
+        """All ranks, and the checkpoint, draw from a dataset of one length: another length is another order."""
+        if self._num_samples not in {None, num_samples}:
+            _refuse_difference(
+                {"num_samples": num_samples}, {"num_samples": self._num_samples}, samples=self.samples
+            )
+        self._num_samples = num_samples
+        meeting = meet(self.rank, self.world_size)
+        if meeting is None:
+            return
+        said, _ = meeting.exchange(num_samples, seconds=self.plan.launch.handshake_seconds)
+        if len(set(said)) > 1:
+            found = ", ".join(f"{number} on rank {rank}" for rank, number in enumerate(said))
+            message = f"planned one dataset on all ranks, found lengths {found}"
+            raise WorldError(
+                [Problem(code="world-differs", message=message, hint="give every rank the same data")]
+            )
+
+
+def _summed(loss: Any, micro: MicroBatch) -> Any:
+    if loss.dim() == 0:
+        if micro.idle_slots and not micro.weight_was_read:
+            slots = f"{micro.idle_slots} of {len(micro.weights)} slots"
+            message = f"{slots} idle, and the loss is a scalar that has not seen micro.weight"
+            hint = "give run.backward one loss per sequence, or multiply by micro.weight before summing"
+            raise WorldError([Problem(code="idle-weight-unused", message=message, hint=hint)])
+        return loss
+    if tuple(loss.shape) != (len(micro.weights),):
+        raise misused(
+            f"the loss has shape {tuple(loss.shape)}, expected one per sequence, ({len(micro.weights)},)"
+        )
+    return (loss * micro.weights.to(loss.device)).sum()
+
+
+def _refuse_difference(planned: Mapping[str, Any], found: Mapping[str, Any], *, samples: int) -> None:
+    problems = [
+        Problem(
+            code="resume-differs",
+            message=f"the checkpoint at {samples} samples has {name} {found[name]}, planned is {value}",
+            hint="resume with the recipe it was trained with",
+        )
+        for name, value in planned.items()
+        if found[name] != value
+    ]
+    if problems:
+        raise WorldError(problems)
+
+
+def _agreement(plan: RunPlan, reports: list[Report], seconds: float) -> str:
+    nodes, versions = len({report.node for report in reports}), reports[0].versions
+    libraries = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "python")
+    hosts = "1 host" if nodes == 1 else f"{nodes} hosts"
+    return (
+        f"world   {len(reports)} of {plan.layout.world_size} ranks agree: {hosts}, {libraries}, "
+        f"plan {plan.plan_hash[:6]}  {seconds:.1f} s"
+    )

@@ -1,0 +1,194 @@
+"""Optimizer steps and this rank's micro-batches in them. Which sample goes where is a function of the plan alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from launcher.errors import Problem, WorldError
+from launcher.planning.accumulation import micro_batch_slots
+from launcher.planning.sample_order import sample_index
+from launcher.spec.plan import RunPlan
+
+__all__ = ["MicroBatch", "Share", "Step", "label_count", "misused"]
+
+IGNORED = -100  # the label that torch's cross_entropy leaves out, and every Hugging Face collator writes
+
+
+class MicroBatch:
+    """One forward and backward on this rank.
+
+    batch: what `collate` made of the samples; its length is always the plan's micro_batch_size.
+    indices: places in the dataset of its sequences, idle slots left out.
+    """
+
+    def __init__(
+        self, *, batch: Any, weight: Any, indices: tuple[int, ...], number: int, is_last: bool
+    ) -> None:
+        self.batch, self.indices, self.number, self.is_last = batch, indices, number, is_last
+        self.weights = weight
+        self.weight_was_read = False
+        self.went_backward = False
+
+    @property
+    def weight(self) -> Any:
+        """One number per sequence, shape [micro]: 1 for a sequence, 0 for an idle slot."""
+        self.weight_was_read = True
+        return self.weights
+
+    @property
+    def idle_slots(self) -> int:
+        """Slots that hold a repeated sample and weigh nothing."""
+        return len(self.weights) - len(self.indices)
+
+
+class Step:
+    """One optimizer step: iterate over it once for this rank's micro-batches.
+
+    number: counted from 1 over the whole run. size: sequences in it, over all ranks. is_last: it ends the run.
+    """
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        is_last: bool,
+        samples_before: int,
+        size: int,
+        total_weight: float,
+        micro_batches: Sequence[MicroBatch],
+        accumulating: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
+        self.number, self.is_last, self.size, self.total_weight = number, is_last, size, total_weight
+        self.samples_before, self.samples_after = samples_before, samples_before + size
+        self.micro_batches, self._accumulating = micro_batches, accumulating
+
+    def __iter__(self) -> Iterator[MicroBatch]:
+        for micro in self.micro_batches:
+            # around the forward too, as DDP's no_sync needs it
+            with nullcontext() if micro.is_last else self._accumulating():
+                yield micro
+            if not micro.went_backward:
+                raise misused(f"micro-batch {micro.number} of step {self.number} went without run.backward")
+
+    @property
+    def is_done(self) -> bool:
+        return all(micro.went_backward for micro in self.micro_batches)
+
+
+class Share:
+    """What one rank holds of every global batch, drawn from a dataset with a length.
+
+    num_samples: the plan's, so that the order is planned before a dataset exists; else the dataset's length.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        *,
+        rank: int,
+        dataset: Any,
+        collate: Callable[[list[Any]], Any] | None = None,
+        weight: Callable[[Any], float] | None = None,
+        device: Any = None,
+    ) -> None:
+        self.plan, self.rank, self.dataset, self.device = plan, rank, dataset, device
+        self.num_samples = _num_samples(plan, dataset)
+        self._collate = collate
+        self._weigh = _weigher(plan, weight)
+
+    def load(self, *, samples_before: int, size: int) -> tuple[list[MicroBatch], float]:
+        """This rank's micro-batches of the step that takes `size` sequences, and the sum of their weights."""
+        batch = self.plan.batch
+        shares = [
+            self.indices(samples_before=samples_before, size=size, micro_step=step)
+            for step in range(batch.gradient_accumulation_steps)
+        ]
+        samples = [[self.dataset[index] for index in share] for share in shares]
+        weight = float(sum(self._weigh(sample) for share in samples for sample in share))
+        # an idle slot repeats a sample: shapes stay static and its loss stays finite, so that 0 x loss is 0
+        idle = any(len(share) < batch.micro_batch_size for share in shares)
+        filler = self.dataset[self._index(samples_before)] if idle else None
+        return [
+            self._micro(*pair, number, filler)
+            for number, pair in enumerate(zip(shares, samples, strict=True))
+        ], weight
+
+    def indices(self, *, samples_before: int, size: int, micro_step: int) -> tuple[int, ...]:
+        """Places in the dataset of the sequences that this rank holds in one micro step."""
+        batch = self.plan.batch
+        slots = micro_batch_slots(
+            micro_step=micro_step,
+            rank=self.rank,
+            micro_batch_size=batch.micro_batch_size,
+            data_parallel_size=batch.data_parallel_size,
+            samples_in_step=size,
+        )
+        return tuple(self._index(samples_before + slot) for slot in slots)
+
+    def _index(self, position: int) -> int:
+        return sample_index(seed=self.plan.seed, position=position, num_samples=self.num_samples)
+
+    def _micro(self, indices: tuple[int, ...], samples: list[Any], number: int, filler: Any) -> MicroBatch:
+        import torch
+
+        idle = self.plan.batch.micro_batch_size - len(samples)
+        if self._collate is None:
+            from torch.utils.data import default_collate
+
+            self._collate = default_collate
+        return MicroBatch(
+            batch=self._collate([*samples, *[filler] * idle]),
+            weight=torch.tensor([1.0] * len(samples) + [0.0] * idle, device=self.device),
+            indices=indices,
+            number=number,
+            is_last=number == self.plan.batch.gradient_accumulation_steps - 1,
+        )
+
+
+def label_count(sample: Any) -> int:
+    """Loss tokens of a sample: labels that are not -100. Raises WorldError[loss-weights-unknown] without labels."""
+    labels = sample.get("labels") if isinstance(sample, Mapping) else getattr(sample, "labels", None)
+    if labels is None:
+        raise WorldError(
+            [
+                Problem(
+                    code="loss-weights-unknown",
+                    message=f"loss.weighting is tokens, and a sample of type `{type(sample).__name__}` has no labels",
+                    hint="run.steps(dataset, weight=lambda sample: number of its loss tokens)",
+                )
+            ]
+        )
+    counted = labels != IGNORED
+    return int(counted.sum()) if hasattr(counted, "sum") else sum(label != IGNORED for label in labels)
+
+
+def misused(message: str) -> WorldError:
+    """A training loop that calls the runtime out of order."""
+    hint = (
+        "for step in run.steps(...): for micro in step: run.backward(loss, micro); then run.apply(optimizer)"
+    )
+    return WorldError([Problem(code="loop-misused", message=message, hint=hint)])
+
+
+def _weigher(plan: RunPlan, weight: Callable[[Any], float] | None) -> Callable[[Any], float]:
+    if plan.loss["weighting"] == "tokens":
+        return weight or label_count
+    return lambda _: 1.0
+
+
+def _num_samples(plan: RunPlan, dataset: Any) -> int:
+    planned = plan.data["num_samples"]
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        message = f"the dataset `{type(dataset).__name__}` has no length or no items by number"
+        hint = "give run.steps a map-style dataset"
+        raise WorldError([Problem(code="not-yet-supported", path="data.kind", message=message, hint=hint)])
+    there = len(dataset)
+    if (planned is not None and there < planned) or there == 0:
+        message = f"the dataset holds {there} samples, planned are {planned or 'some'}"
+        hint = f"data.num_samples: {there}"
+        raise WorldError(
+            [Problem(code="dataset-too-small", path="data.num_samples", message=message, hint=hint)]
+        )
+    return int(planned or there)
