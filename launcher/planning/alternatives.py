@@ -167,7 +167,7 @@ def _kept_split(micro: int | None, accumulation: int | None) -> tuple[str, ...]:
 def _idle_slots(asked: _Asked) -> Iterator[_Way]:
     """Slots that stay empty; a written accumulation gives way where it would leave a whole micro step empty."""
     micro, accumulation = written_split(asked.recipe)
-    kept = (f"global batch {asked.batch}", f"{asked.ranks} data-parallel ranks", "the exact gradient")
+    kept = [f"global batch {asked.batch}", f"{asked.ranks} data-parallel ranks", "the exact gradient"]
     keys: list[tuple[str, Any]] = []
     changes: list[str] = []
     if not asked.recipe.launch.runtime:
@@ -178,10 +178,9 @@ def _idle_slots(asked: _Asked) -> Iterator[_Way]:
         if enough != accumulation:
             keys.append(("gradient_accumulation_steps", enough))
             changes.append(f"gradient_accumulation_steps {accumulation} -> {enough}")
-        kept = (*kept, f"micro_batch_size {micro}")
-    else:
-        kept = (*kept, *_kept_split(micro, accumulation))
-    yield _Way(keys=tuple(keys), keeps=kept, changes=tuple(changes))
+        accumulation = None
+    kept += _kept_split(micro, accumulation)
+    yield _Way(keys=tuple(keys), keeps=tuple(kept), changes=tuple(changes))
 
 
 def _idle_words(plan: BatchPlan) -> tuple[str, ...]:

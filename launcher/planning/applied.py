@@ -31,7 +31,6 @@ def applied_by(*, recipe: Recipe, layout: LayoutPlan) -> dict[str, str]:
         "loss.weighting": "runtime" if runtime else "script-must",
         "loss.logits": "script-must",
         "optimizer": owned or "script-must",
-        "weight_decay": owned or _by_argument(recipe, "weight_decay"),
         "precision": "engine" if engine in _CASTS else _by_argument(recipe, "precision"),
         "activation_checkpointing": _by_argument(recipe, "activation_checkpointing"),
         "attention": "script-must",
@@ -39,12 +38,14 @@ def applied_by(*, recipe: Recipe, layout: LayoutPlan) -> dict[str, str]:
         "seed": _by_argument(recipe, "seed"),
         "data_strategy": "engine" if _engine_shards(engine, layout) else "script-must",
     }
+    if recipe.optimizer.weight_decay:
+        found["weight_decay"] = owned or _by_argument(recipe, "weight_decay")
     if recipe.optimizer.gradient_clipping is not None:
         by_engine = "engine" if engine in _CLIPS else _by_argument(recipe, "gradient_clipping")
         found["gradient_clipping"] = "runtime" if runtime and engine not in _CLIPS else by_engine
     for axis, size in _axes(layout).items():
         if size > 1:
-            found[f"{axis}_parallel"] = "script-must"
+            found[axis] = "script-must"
     return found
 
 

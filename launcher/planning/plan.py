@@ -8,6 +8,7 @@ from launcher.errors import PlanError, Problem
 from launcher.planning.alternatives import find_alternatives
 from launcher.planning.applied import applied_by, applied_problems
 from launcher.planning.batch import solve_batch, solve_global_batch
+from launcher.planning.choices import choice_problems
 from launcher.planning.hashes import plan_hash, semantics_hash
 from launcher.planning.launching import (
     checkpoint_block,
@@ -24,6 +25,7 @@ from launcher.planning.scaling import Rate, solve_rate
 from launcher.planning.schedule import Timeline, solve_timeline
 from launcher.planning.solved import Solved
 from launcher.planning.support import not_yet_used
+from launcher.planning.unused import no_effect
 from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
 from launcher.spec.plain import to_plain
@@ -63,8 +65,9 @@ def make_plan(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> Ru
     parts = _solve(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin)
     problems = (
         *parts.problems,
-        *_choice_problems(recipe),
+        *choice_problems(recipe),
         *_layout_problems(recipe, parts),
+        *no_effect(recipe),
         *not_yet_used(recipe),
     )
     if any(problem.severity == "error" for problem in problems):
@@ -97,32 +100,6 @@ def _without_echoes(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     """An absent sequence length is one problem, however many amounts of tokens depend on it."""
     absent = any(problem.code == "missing-key" and problem.path == "sequence_length" for problem in problems)
     return tuple(p for p in problems if not (absent and p.code == "tokens-need-sequence-length"))
-
-
-def _choice_problems(recipe: Recipe) -> tuple[Problem, ...]:
-    """Choices that exclude one another, wherever nothing else decides them."""
-    found = []
-    launch, owner = recipe.launch, recipe.schedule.owner
-    if launch.script is not None and launch.module is not None:
-        found.append(
-            Problem(
-                code="ambiguous-script",
-                path="launch.module",
-                message=f"`launch.script: {launch.script}` and `launch.module: {launch.module}` are both written; "
-                "expected one of them",
-                hint="keep launch.script",
-            )
-        )
-    if owner not in {"auto", "runtime", "script"} and not owner.startswith("engine:"):
-        found.append(
-            Problem(
-                code="bad-choice",
-                path="schedule.owner",
-                message=f"`schedule.owner: {owner}` is not one of runtime, script, engine:NAME",
-                hint="write schedule.owner: runtime, or drop it",
-            )
-        )
-    return tuple(found)
 
 
 def _layout_problems(recipe: Recipe, parts: _Parts) -> tuple[Problem, ...]:

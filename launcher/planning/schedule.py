@@ -261,7 +261,7 @@ def _larger_than_data(recipe: Recipe, global_batch_size: int, num_samples: int) 
 def _nothing_left(recipe: Recipe, global_batch_size: int) -> Problem:
     return Problem(
         code="batch-larger-than-data",
-        path="schedule.length" if recipe.schedule.length is not None else "global_batch_size",
+        path="schedule.length",
         message=f"`schedule.length: {recipe.schedule.length}` holds no whole step of {global_batch_size} samples",
         because=("data.drop_last drops the partial one",) if recipe.data.drop_last else (),
         hint="use a smaller batch or a longer run",

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from launcher.errors import Problem
+from launcher.planning.layout import counted
 from launcher.spec.cluster import Cluster
 from launcher.spec.parallel import Context, Parallel
 from launcher.spec.recipe import Recipe
 
 __all__ = ["LATER", "Later", "not_yet_used", "unsupported"]
-
-Found = tuple[str, str]
-"""Path of a key in use, and its value as shown."""
 
 
 class Later(NamedTuple):
@@ -87,17 +85,21 @@ def _parallel(recipe: Recipe) -> Parallel:
 
 
 def _stages(recipe: Recipe) -> str | None:
-    return f"{len(recipe.stages)} stages" if recipe.stages else None
+    return counted(len(recipe.stages), "stage") if recipe.stages else None
 
 
 def _groups(recipe: Recipe) -> str | None:
     groups = _cluster(recipe).groups
-    return f"{len(groups)} groups" if groups else None
+    return counted(len(groups), "group") if groups else None
 
 
 def _node_range(recipe: Recipe) -> str | None:
     nodes = _cluster(recipe).nodes
     return nodes if isinstance(nodes, str) else None
+
+
+def _stream(recipe: Recipe) -> str | None:
+    return "stream" if recipe.data.kind == "stream" and recipe.launch.runtime else None
 
 
 def _executor(recipe: Recipe) -> str | None:
@@ -116,7 +118,7 @@ def _engine_schedule(recipe: Recipe) -> str | None:
 
 
 def _setup(recipe: Recipe) -> str | None:
-    return f"{len(recipe.launch.setup)} commands" if recipe.launch.setup else None
+    return counted(len(recipe.launch.setup), "command") if recipe.launch.setup else None
 
 
 def _context_algorithm(recipe: Recipe) -> str | None:
@@ -167,6 +169,7 @@ LATER: tuple[Later, ...] = (
     Later("model.module", _written("model.module"), _DIMS),
     Later("model.adapter", _written("model.adapter"), "all parameters count as trained"),
     Later("model.frozen", _written("model.frozen"), "all parameters count as trained"),
+    Later("data.kind", _stream, "the runtime reads samples by number"),
     Later("schedule.owner", _engine_schedule, "the plan shows its own curve"),
     Later("cluster.nodes", _node_range, "the plan takes the upper number"),
     Later("cluster.groups", _groups, "the plan takes all their nodes, each with the devices of the smallest"),

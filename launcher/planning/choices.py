@@ -1,0 +1,44 @@
+"""Choices that exclude one another, or that say less than they seem to, wherever no other part decides them."""
+
+from __future__ import annotations
+
+from launcher.errors import Problem
+from launcher.spec.recipe import Recipe
+
+__all__ = ["choice_problems"]
+
+
+def choice_problems(recipe: Recipe) -> tuple[Problem, ...]:
+    """Problems of script, data kind and schedule owner."""
+    found = []
+    launch, owner = recipe.launch, recipe.schedule.owner
+    if launch.script is not None and launch.module is not None:
+        found.append(
+            Problem(
+                code="ambiguous-script",
+                path="launch.module",
+                message=f"`launch.script: {launch.script}` and `launch.module: {launch.module}` are both written; "
+                "expected one of them",
+                hint="keep launch.script",
+            )
+        )
+    if recipe.data.kind == "stream":
+        found.append(
+            Problem(
+                code="order-unproven",
+                severity="note",
+                path="data.kind",
+                message="`data.kind: stream` has no numbered samples: their order cannot be proven or repeated",
+                hint="use data.kind: map where the data allows it",
+            )
+        )
+    if owner not in {"auto", "runtime", "script"} and not owner.startswith("engine:"):
+        found.append(
+            Problem(
+                code="bad-choice",
+                path="schedule.owner",
+                message=f"`schedule.owner: {owner}` is not one of runtime, script, engine:NAME",
+                hint="write schedule.owner: runtime, or drop it",
+            )
+        )
+    return tuple(found)

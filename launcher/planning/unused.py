@@ -1,0 +1,90 @@
+"""Written values that change nothing beside the others: legal, and worth a warning because somebody meant something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from launcher.errors import Problem
+from launcher.spec.parallel import DataParallel, Parallel
+from launcher.spec.recipe import Recipe
+from launcher.spec.training import Scaling
+
+__all__ = ["no_effect"]
+
+_BETAS = {"adam", "adamw", "adamw-8bit", "lamb", "lion", "muon", "adafactor"}
+_MOMENTUM = {"sgd", "rmsprop", "lars", "muon"}
+
+
+class _Idle(NamedTuple):
+    path: str
+    value: object
+    because: str
+
+
+def no_effect(recipe: Recipe) -> tuple[Problem, ...]:
+    """A warning for each written value that nothing reads."""
+    found = (*_of_schedule(recipe), *_of_optimizer(recipe), *_of_scaling(recipe), *_of_data_parallel(recipe))
+    return tuple(
+        Problem(
+            code="no-effect",
+            severity="warning",
+            path=idle.path,
+            message=f"`{idle.path}: {idle.value}` changes nothing: {idle.because}",
+            hint=f"drop {idle.path}",
+        )
+        for idle in found
+    )
+
+
+def _of_schedule(recipe: Recipe) -> Iterator[_Idle]:
+    schedule, optimizer = recipe.schedule, recipe.optimizer
+    if schedule.decay != "wsd":
+        decay = f"schedule.decay is {schedule.decay}, not wsd"
+        if schedule.decay_length is not None:
+            yield _Idle("schedule.decay_length", schedule.decay_length, decay)
+        if schedule.decay_shape != "linear":
+            yield _Idle("schedule.decay_shape", schedule.decay_shape, decay)
+    if schedule.decay == "constant" and schedule.final_learning_rate_ratio:
+        ratio = f"{schedule.final_learning_rate_ratio:g}"
+        yield _Idle("schedule.final_learning_rate_ratio", ratio, "schedule.decay is constant")
+    has_reference = optimizer.reference_batch_size is not None or optimizer.reference_batch_tokens is not None
+    if schedule.warmup_keeps != "unit" and not has_reference:
+        yield _Idle("schedule.warmup_keeps", schedule.warmup_keeps, "no reference batch is written")
+
+
+def _of_optimizer(recipe: Recipe) -> Iterator[_Idle]:
+    optimizer = recipe.optimizer
+    named = f"optimizer.name is {optimizer.name}"
+    if optimizer.betas is not None and optimizer.name not in _BETAS:
+        yield _Idle("optimizer.betas", list(optimizer.betas), named)
+    if optimizer.momentum is not None and optimizer.name not in _MOMENTUM:
+        yield _Idle("optimizer.momentum", f"{optimizer.momentum:g}", named)
+    if optimizer.nesterov and optimizer.name not in _MOMENTUM:
+        yield _Idle("optimizer.nesterov", "true", named)
+
+
+def _of_scaling(recipe: Recipe) -> Iterator[_Idle]:
+    optimizer = recipe.optimizer
+    scaling = optimizer.scaling
+    if scaling != "auto" and optimizer.reference_learning_rate is None:
+        path = "optimizer.scaling.rule" if isinstance(scaling, Scaling) else "optimizer.scaling"
+        rule = scaling.rule if isinstance(scaling, Scaling) else scaling
+        yield _Idle(path, rule, "only a reference_learning_rate is scaled, and none is written")
+    if isinstance(scaling, Scaling) and scaling.rule not in {"capped", "saturating"}:
+        because = f"the {scaling.rule} rule has no parameters"
+        if scaling.alpha is not None:
+            yield _Idle("optimizer.scaling.alpha", f"{scaling.alpha:g}", because)
+        if scaling.critical_batch_tokens is not None:
+            yield _Idle("optimizer.scaling.critical_batch_tokens", scaling.critical_batch_tokens, because)
+
+
+def _of_data_parallel(recipe: Recipe) -> Iterator[_Idle]:
+    data = recipe.parallel.data if isinstance(recipe.parallel, Parallel) else DataParallel()
+    strategy = f"parallel.data.strategy is {data.strategy}"
+    if data.stage is not None and data.strategy == "ddp":
+        yield _Idle("parallel.data.stage", data.stage, strategy)
+    if data.offload != "none" and data.strategy != "zero":
+        yield _Idle("parallel.data.offload", data.offload, strategy)
+    if data.version is not None and data.strategy != "fsdp":
+        yield _Idle("parallel.data.version", data.version, strategy)
