@@ -64,7 +64,7 @@ CODES: dict[str, CodeInfo] = {
         "no cluster file has that name", "write the path of the file, or put it under recipes/clusters/"
     ),
     # what is asked contradicts itself
-    "ambiguous-batch": CodeInfo("both global_batch_size and global_batch_tokens are written", "keep one"),
+    "ambiguous-batch": CodeInfo("a batch is written in sequences and in tokens", "keep one"),
     "ambiguous-learning-rate": CodeInfo(
         "both learning_rate and reference_learning_rate are written",
         "keep one: the first is applied as written, the second is scaled",
@@ -134,7 +134,6 @@ CODES: dict[str, CodeInfo] = {
     "heads-not-dividing": CodeInfo(
         "the heads do not divide what they must", "choose a number of heads that divides"
     ),
-    "hidden-size-conflict": CodeInfo("the width is given twice and the two differ", "keep one"),
     "parallel-not-dividing": CodeInfo(
         "tensor x pipeline x context does not divide the ranks",
         "choose axes whose product divides the world size",

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from launcher.errors import Problem
+from launcher.planning.model import sequence_tokens
 from launcher.spec.recipe import Recipe
 
 __all__ = ["choice_problems"]
 
 
 def choice_problems(recipe: Recipe) -> tuple[Problem, ...]:
-    """Problems of script, data kind and schedule owner."""
+    """Problems of script, data kind, reference batch, clock and schedule owner."""
     found = []
     launch, owner = recipe.launch, recipe.schedule.owner
+    optimizer = recipe.optimizer
+    if optimizer.reference_batch_size is not None and optimizer.reference_batch_tokens is not None:
+        found.append(
+            Problem(
+                code="ambiguous-batch",
+                path="optimizer.reference_batch_tokens",
+                message=f"`optimizer.reference_batch_size: {optimizer.reference_batch_size}` and "
+                f"`optimizer.reference_batch_tokens: {optimizer.reference_batch_tokens}` are both written; "
+                "expected one of them",
+                hint="keep optimizer.reference_batch_size",
+            )
+        )
+    if recipe.schedule.clock == "tokens" and sequence_tokens(recipe) is None:
+        found.append(
+            Problem(
+                code="tokens-need-sequence-length",
+                path="schedule.clock",
+                message="`schedule.clock: tokens` cannot count: `sequence_length` is absent",
+                hint="write sequence_length, or schedule.clock: samples",
+            )
+        )
     if launch.script is not None and launch.module is not None:
         found.append(
             Problem(

@@ -11,18 +11,16 @@ __all__ = ["decoder_parameters"]
 def decoder_parameters(*, plan: ModelPlan, model: Model, sequence_length: int | None) -> int | None:
     """Parameters of a dense decoder; None where no public model says how it is built.
 
-    layernorm stands for GPT-2's conventions (a bias in every linear layer and norm, none in the output), rmsnorm for
-    LLaMA's (no bias anywhere).
-    Source: transformers@5.17.0 models/gpt2/modeling_gpt2.py, models/llama/modeling_llama.py.
+    layernorm with a plain feed-forward layer stands for GPT-2's conventions (a bias in every linear layer and norm,
+    none in the output), rmsnorm with a gated one for LLaMA's (no bias anywhere).
+    Source: transformers@5.23.0 models/gpt2/modeling_gpt2.py, models/llama/modeling_llama.py.
     Checked: GPT-2 124,439,808; Llama-3-8B 8,030,261,248.
     """
     hidden, layers, heads = plan.hidden_size, plan.num_layers, plan.num_attention_heads
     kv_heads, head_dim, inner = plan.num_key_value_heads, plan.head_dim, plan.intermediate_size
-    if (
-        plan.kind != "decoder"
-        or model.norm not in {"layernorm", "rmsnorm"}
-        or model.kv_latent_dim is not None
-    ):
+    if plan.kind != "decoder" or model.kv_latent_dim is not None:
+        return None
+    if (model.norm, model.gated_mlp) not in {("layernorm", False), ("rmsnorm", True)}:
         return None
     if hidden is None or layers is None or heads is None or kv_heads is None or head_dim is None:
         return None

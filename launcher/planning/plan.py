@@ -9,6 +9,7 @@ from launcher.planning.alternatives import find_alternatives
 from launcher.planning.applied import applied_by, applied_problems
 from launcher.planning.batch import solve_batch, solve_global_batch
 from launcher.planning.choices import choice_problems
+from launcher.planning.fitting import fitting_problems
 from launcher.planning.hashes import plan_hash, semantics_hash
 from launcher.planning.launching import (
     checkpoint_block,
@@ -106,8 +107,10 @@ def _layout_problems(recipe: Recipe, parts: _Parts) -> tuple[Problem, ...]:
     layout = parts.layout.value
     if layout is None:
         return ()
+    model = parts.model.value
+    fitting = () if model is None else fitting_problems(recipe=recipe, model=model, layout=layout)
     applied = applied_by(recipe=recipe, layout=layout)
-    return applied_problems(recipe=recipe, layout=layout, applied=applied)
+    return (*fitting, *applied_problems(recipe=recipe, layout=layout, applied=applied))
 
 
 def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Problem, ...]) -> RunPlan:

@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 
 from launcher.planning.learning_rate import learning_rate_of_step
+from launcher.planning.model import sequence_tokens
 from launcher.planning.origins import default, derived, written_or
 from launcher.planning.scaling import Rate
 from launcher.planning.schedule import Timeline
@@ -93,13 +94,29 @@ def learning_rate_origins(*, recipe: Recipe, timeline: Timeline, global_batch_si
         ),
         "learning_rate.warmup_samples": default()
         if schedule.warmup is None
-        else derived(f"{schedule.warmup}, keeping {schedule.warmup_keeps}"),
+        else derived(_warmup_formula(recipe, timeline, global_batch_size)),
         "learning_rate.warmup_steps": derived(
             f"ceil({_exact(timeline.warmup_samples)} / {global_batch_size})"
         ),
         "learning_rate.total_samples": derived(length),
         "learning_rate.total_steps": derived(_steps_formula(recipe, timeline, global_batch_size)),
     }
+
+
+def _warmup_formula(recipe: Recipe, timeline: Timeline, global_batch_size: int) -> str:
+    """How the written warmup became samples."""
+    written, keeps = recipe.schedule.warmup, recipe.schedule.warmup_keeps
+    assert written is not None
+    if keeps != "unit":
+        return f"{written} at the reference batch, keeping {keeps}"
+    other = {
+        "samples": "",
+        "steps": f" x {global_batch_size}",
+        "tokens": f" / sequence_length {sequence_tokens(recipe)}",
+        "epochs": f" x {timeline.num_samples} samples",
+        "%": f" of {_exact(timeline.total_samples or Fraction(0))} samples",
+    }
+    return f"{written}{other[written.unit]}"
 
 
 def _steps_formula(recipe: Recipe, timeline: Timeline, global_batch_size: int) -> str:

@@ -1,0 +1,51 @@
+"""Whether a model can be cut along the axes it is asked to be cut along."""
+
+from __future__ import annotations
+
+from launcher.errors import Problem
+from launcher.spec.parallel import Context, Parallel
+from launcher.spec.plan import LayoutPlan, ModelPlan
+from launcher.spec.recipe import Recipe
+
+__all__ = ["fitting_problems"]
+
+
+def fitting_problems(*, recipe: Recipe, model: ModelPlan, layout: LayoutPlan) -> tuple[Problem, ...]:
+    """Heads over tensor ranks, layers over pipeline ranks; nothing where the dimensions are not known.
+
+    Source: NVIDIA/Megatron-LM@d98e8a64 megatron/core/transformer/transformer_config.py (num_attention_heads and
+    num_layers must divide); Ulysses gives each rank whole heads, Jacobs et al. 2023, arXiv:2309.14509.
+    """
+    heads, layers = model.num_attention_heads, model.num_layers
+    tensor, pipeline = layout.tensor_parallel_size, layout.pipeline_parallel_size
+    found = []
+    if heads is not None and heads % tensor:
+        found.append(_heads_do_not_divide("parallel.tensor", tensor, heads))
+    if heads is not None and _is_ulysses(recipe) and heads % layout.context_parallel_size:
+        found.append(_heads_do_not_divide("parallel.context.size", layout.context_parallel_size, heads))
+    if layers is not None and layers % pipeline:
+        found.append(
+            Problem(
+                code="parallel-not-dividing",
+                path="parallel.pipeline",
+                message=f"`parallel.pipeline: {pipeline}` does not divide the {layers} layers of the model",
+                hint=f"use a divisor of {layers}",
+            )
+        )
+    return tuple(found)
+
+
+def _heads_do_not_divide(path: str, size: int, heads: int) -> Problem:
+    return Problem(
+        code="heads-not-dividing",
+        path=path,
+        message=f"`{path}: {size}` does not divide the {heads} attention heads",
+        hint=f"use a divisor of {heads}",
+    )
+
+
+def _is_ulysses(recipe: Recipe) -> bool:
+    parallel = recipe.parallel
+    if not isinstance(parallel, Parallel) or not isinstance(parallel.context, Context):
+        return False
+    return parallel.context.algorithm == "ulysses"
