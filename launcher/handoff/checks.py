@@ -32,12 +32,26 @@ def check_launch(
         message = f"`launch.workdir`: there is no folder `{shown}`"
         return (Problem(code="workdir-not-found", path="launch.workdir", message=message, hint=hint),)
     return (
+        *_check_nodes(plan),
         *_check_script(plan, workdir, environ),
         *_check_executables(plan, executables, environ, beside),
         *_check_pass_env(plan, environ),
         *_check_port(plan),
         *check_compiler(plan=plan, environ=environ, beside=beside),
     )
+
+
+def _check_nodes(plan: RunPlan) -> tuple[Problem, ...]:
+    """Commands for other machines must not all start on this one."""
+    if plan.layout.num_nodes == 1 or plan.launch.executor != "local":
+        return ()
+    problem = Problem(
+        code="not-yet-supported",
+        path="cluster.nodes",
+        message=f"`launch.executor: local` starts processes on this machine; the plan has {plan.layout.num_nodes} nodes",
+        hint="start on each node what `batchwright render` prints for it",
+    )
+    return (problem,)
 
 
 def _check_script(plan: RunPlan, workdir: Path, environ: Mapping[str, str]) -> tuple[Problem, ...]:

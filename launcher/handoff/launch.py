@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from launcher.errors import HandoffError
+from launcher.errors import HandoffError, Problem
 from launcher.handoff.checks import check_launch
 from launcher.handoff.job import Ending, run_job
 from launcher.handoff.order import Order, job_commands, placed_bundle
@@ -77,19 +77,35 @@ def launch(
             say(line)
         _write(run)
         with copied_to_log(log=run.directory / "logs" / "launch.log", stdout=stdout, stderr=stderr) as output:
-            ending = run_job(
-                commands=job_commands(order, placed),
-                run=str(run.directory),
-                wake=wake,
-                grace_seconds=order.plan.launch.grace_seconds,
-                output=output,
-                say=say,
-            )
+            try:
+                ending = run_job(
+                    commands=job_commands(order, placed),
+                    run=str(run.directory),
+                    wake=wake,
+                    grace_seconds=order.plan.launch.grace_seconds,
+                    output=output,
+                    say=say,
+                )
+            except OSError as error:
+                raise _not_started(run, error, now=clock()) from error
         run = _ended(run, ending, now=clock())
         _write(run)
     _sum_up(run, ending, say)
     assert run.exit is not None
     return run.exit
+
+
+def _not_started(run: _Run, error: OSError, *, now: float) -> HandoffError:
+    """The system refused a program that looked well."""
+    message = f"`{error.filename}` cannot be started: {error.strerror}"
+    _write(replace(run, ended=now, state="failed", exit=78, message=message))
+    problem = Problem(
+        code="executable-not-found",
+        path="launch.engine",
+        message=message,
+        hint="install the engine again: pip install --force-reinstall",
+    )
+    return HandoffError([problem])
 
 
 def _folder(order: Order, directory: Path | None, now: float) -> tuple[Path, LaunchBundle]:
@@ -162,7 +178,7 @@ def _message(run: _Run, ending: Ending, failure: RankEnd | None, code: int) -> s
 
 def _sum_up(run: _Run, ending: Ending, say: Say) -> None:
     """The last lines: what became of it, where it is, and the curves."""
-    steps = read_log(run.directory / "log.jsonl")
+    steps = read_log(run.directory)
     seconds = run.ended - run.started
     shown = _shown(run.directory)
     for process in ending.left_behind:

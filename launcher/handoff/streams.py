@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ def copied_to_log(*, log: Path, stdout: TextIO, stderr: TextIO) -> Iterator[Call
 
     A reader that goes away (`| head`) ends the copy to the terminal, not the job.
     """
-    sinks = {1: _sink(stdout), 2: _sink(stderr)}
+    streams = {1: stdout, 2: stderr}
+    sinks = {number: _sink(stream) for number, stream in streams.items()}
     with log.open("ab", buffering=0) as file:
         log.chmod(0o600)
 
@@ -25,8 +27,8 @@ def copied_to_log(*, log: Path, stdout: TextIO, stderr: TextIO) -> Iterator[Call
             file.write(data)
             try:
                 sinks[number](data)
-            except (BrokenPipeError, ValueError):
-                sinks[number] = _nowhere
+            except BrokenPipeError:
+                _forget(streams[number])
 
         yield write
 
@@ -47,5 +49,8 @@ def _sink(stream: TextIO) -> Callable[[bytes], None]:
     return write
 
 
-def _nowhere(_data: bytes) -> None:
-    pass
+def _forget(stream: TextIO) -> None:
+    """Lets a stream whose reader has gone end nowhere; what is still in its buffer would fail again and again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

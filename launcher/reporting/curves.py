@@ -19,6 +19,7 @@ def draw_curves(*, steps: Sequence[StepLine], plan: RunPlan, target: Path) -> bo
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError:
         return False
     figure = Figure(figsize=(8, 16 / 3), dpi=150, layout="constrained")
@@ -27,6 +28,7 @@ def draw_curves(*, steps: Sequence[StepLine], plan: RunPlan, target: Path) -> bo
     _draw_loss(upper, steps)
     _draw_learning_rate(lower, steps)
     upper.set_title(f"{plan.recipe_name}   plan {plan.plan_hash[:6]}", loc="left", fontsize=10)
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, linewidth=0.4, alpha=0.5)

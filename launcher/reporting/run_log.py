@@ -1,4 +1,4 @@
-"""The log of a run, log.jsonl: one object per optimizer step, read back for a summary and for the curves."""
+"""The log of a run, log.jsonl, one object per optimizer step: read back for a summary and for the curves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 __all__ = ["StepLine", "read_log", "show_loss", "validation_loss"]
 
@@ -22,30 +23,23 @@ class StepLine:
     validation_loss: float | None
 
 
-def read_log(path: Path) -> tuple[StepLine, ...]:
-    """The lines that tell of a step, in order; empty without a file. A last line cut short is passed over."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ()
-    lines = []
-    for line in text.splitlines():
-        try:
-            data = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(data, dict) and isinstance(data.get("step"), int):
-            lines.append(
-                StepLine(
-                    step=data["step"],
-                    samples=data.get("samples") if isinstance(data.get("samples"), int) else None,
-                    loss=_number(data.get("loss")),
-                    learning_rate=_number(data.get("learning_rate")),
-                    planned_learning_rate=_number(data.get("planned_learning_rate")),
-                    validation_loss=_number(data.get("validation_loss")),
-                )
-            )
-    return tuple(lines)
+def read_log(directory: Path) -> tuple[StepLine, ...]:
+    """The optimizer steps of a run folder's log, in order; empty without one.
+
+    A last line cut short is passed over. What the script evaluated stands in a file of its own, evaluation.jsonl.
+    """
+    evaluated = {line["step"]: line.get("validation_loss") for line in _steps(directory / "evaluation.jsonl")}
+    return tuple(
+        StepLine(
+            step=data["step"],
+            samples=data.get("samples") if isinstance(data.get("samples"), int) else None,
+            loss=_number(data.get("loss")),
+            learning_rate=_number(data.get("learning_rate")),
+            planned_learning_rate=_number(data.get("planned_learning_rate")),
+            validation_loss=_number(data.get("validation_loss", evaluated.get(data["step"]))),
+        )
+        for data in _steps(directory / "log.jsonl")
+    )
 
 
 def validation_loss(lines: Sequence[StepLine]) -> float | None:
@@ -56,6 +50,23 @@ def validation_loss(lines: Sequence[StepLine]) -> float | None:
 def show_loss(loss: float) -> str:
     """A loss with three decimals, or in powers of ten where those would say nothing."""
     return f"{loss:.3f}" if 0.01 <= abs(loss) < 1e5 or loss == 0 else f"{loss:.3g}"
+
+
+def _steps(path: Path) -> list[dict[str, Any]]:
+    """The lines that tell of a step."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    found = []
+    for line in text.splitlines():
+        try:
+            data = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(data, dict) and isinstance(data.get("step"), int):
+            found.append(data)
+    return found
 
 
 def _number(value: object) -> float | None:
