@@ -1,15 +1,24 @@
-"""`python -m batchwright_witness`: read the plan, then be the script."""
+"""`python -m batchwright_witness`: read the plan, compare the environment, then be the script."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING
 
-from batchwright_witness.arguments import UsageError, parse_arguments
-from batchwright_witness.borrowed import borrow
-from batchwright_witness.exits import exit_of, record_exit
-from batchwright_witness.script import ScriptError, prepare_module, prepare_script, start
+from batchwright_witness.arguments import Arguments, UsageError, parse_arguments
+from batchwright_witness.borrowed import HOME, Borrowed, borrow
+from batchwright_witness.ending import Ending
+from batchwright_witness.environment import Difference, environment_differences, rank_of
+from batchwright_witness.script import ScriptError, prepare_module, prepare_script, run
+
+if TYPE_CHECKING:
+    from batchwright_witness.watch import Watch
+    from launcher.spec.plan import RunPlan
 
 
 def main() -> int:
@@ -20,38 +29,72 @@ def main() -> int:
         print(f"batchwright_witness: {error}", file=sys.stderr)
         return 2
     environ = os.environ  # noqa: TID251 - the one place where the witness reads it
-    folder = Path(environ.get("BATCHWRIGHT_RUN") or Path(arguments.plan).resolve().parent)
-    rank = int(environ.get("RANK", "0"))
     borrowed, plan = borrow(arguments.plan)
+    ending = Ending(
+        folder=Path(environ.get("BATCHWRIGHT_RUN") or Path(arguments.plan).resolve().parent),
+        rank=rank_of(environ),
+        lenient=environ.get("BATCHWRIGHT_WITNESS") == "warn",
+        problem=borrowed.problem,
+    )
     if isinstance(plan, str):
-        problem = borrowed.problem("plan-unreadable", f"cannot read the plan `{arguments.plan}`", plan)
-        return _refuse(folder, rank, str(problem))
+        return ending.refuse(
+            "plan-unreadable", Difference(f"cannot read the plan `{arguments.plan}`", (plan,))
+        )
+    for difference in environment_differences(environ=environ, plan=plan):
+        return ending.refuse("world-differs", difference)
     try:
-        if arguments.module is None:
-            assert arguments.script is not None
-            module, code = prepare_script(arguments.script, arguments.rest)
-        else:
-            module, code = prepare_module(arguments.module, arguments.rest)
+        module, code = _prepare(arguments)
     except ScriptError as error:
-        return _refuse(folder, rank, str(borrowed.problem("script-not-found", str(error))))
-    pid = os.getpid()
-    ended: BaseException | None = None
-    try:
-        start(module, code)
-    except BaseException as error:
-        ended = error
-        raise
-    finally:
-        if os.getpid() == pid:
-            exit_code, words = exit_of(ended)
-            record_exit(folder=folder, rank=rank, code=exit_code, error=words)
-    return 0
+        return ending.refuse("script-not-found", Difference(str(error)))
+    if plan.launch.runtime:
+        if shadow := _shadow():
+            return ending.refuse("shadowed-launcher", shadow)
+    else:
+        ending.watch = _watch(plan, borrowed, ending, environ)
+    return run(module, code, ended=ending.record)
 
 
-def _refuse(folder: Path, rank: int, message: str) -> int:
-    print(message, file=sys.stderr)
-    record_exit(folder=folder, rank=rank, code=1, error=message)
-    return 1
+def _prepare(arguments: Arguments) -> tuple[ModuleType, CodeType]:
+    if arguments.module is not None:
+        return prepare_module(arguments.module, arguments.rest)
+    assert arguments.script is not None
+    return prepare_script(arguments.script, arguments.rest)
+
+
+def _watch(plan: RunPlan, borrowed: Borrowed, ending: Ending, environ: Mapping[str, str]) -> Watch:
+    """Hooks for what the script will import; the runtime, where a script uses it, proves more and by itself."""
+    from batchwright_witness.exchange import Exchange
+    from batchwright_witness.hooks import install
+    from batchwright_witness.journal import Journal
+    from batchwright_witness.watch import Watch
+
+    attempt = environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    watch = Watch(
+        plan=plan,
+        borrowed=borrowed,
+        exchange=Exchange(attempt=attempt, timeout_seconds=plan.launch.handshake_seconds),
+        journal=Journal(ending.folder / "log.jsonl" if ending.rank == 0 else None, again=attempt != "0"),
+        stop=ending.stop,
+    )
+    install(watch, environ)
+    return watch
+
+
+def _shadow() -> Difference | None:
+    """What `import launcher` would give the script, where it is not ours."""
+    found = importlib.util.find_spec("launcher")
+    if found is None:
+        # not installed, found through the current folder: which the script's folder has replaced
+        sys.path.append(str(HOME.parent))
+        return None
+    place = found.origin or next(iter(found.submodule_search_locations or ()), "?")
+    if Path(place).resolve() == HOME / "__init__.py":
+        return None
+    return Difference(
+        f"the script uses launcher.runtime, and `import launcher` would find `{place}`",
+        (f"planned: `{HOME}`", "the script's own folder comes first on Python's path"),
+        "rename that file or folder, or set launch.runtime: false",
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,24 @@ class Borrowed:
         self._plan_type = load("spec.plan").RunPlan
         self._from_plain = load("spec.plain").from_plain
         self._problem = load("errors").Problem
+        rates = load("planning.learning_rate")
+        self.rate_at: Callable[..., float] = rates.learning_rate_at
+        self._rate_of_step = rates.learning_rate_of_step
 
     def problem(self, code: str, message: str, *because: str, hint: str = "") -> Problem:
         """A complaint in the words every other part uses."""
         problem: Problem = self._problem(code=code, message=message, because=because, hint=hint)
         return problem
+
+    def rate_of_step(self, plan: RunPlan, step: int) -> float | None:
+        """The learning rate planned for an optimizer step, numbered from 1."""
+        if plan.learning_rate is None:
+            return None
+        batch = plan.batch.global_batch_size
+        rate: float = self._rate_of_step(
+            schedule=plan.learning_rate.schedule, samples_after=step * batch, global_batch_size=batch
+        )
+        return rate
 
     def read_plan(self, path: str) -> RunPlan:
         """The plan; OSError, ValueError, KeyError or TypeError when it cannot be read."""

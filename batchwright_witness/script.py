@@ -6,15 +6,17 @@ still look for theirs, and what it leaves in `__main__.__spec__` decides what a 
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import io
 import os
 import sys
+from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-__all__ = ["ScriptError", "prepare_module", "prepare_script", "start"]
+__all__ = ["ScriptError", "prepare_module", "prepare_script", "run"]
 
 
 class ScriptError(ValueError):
@@ -65,13 +67,28 @@ def prepare_module(name: str, rest: tuple[str, ...]) -> tuple[ModuleType, CodeTy
     return main, code
 
 
-def start(main: ModuleType, code: CodeType) -> None:
-    """Run to the end; what the script raises comes through."""
-    import builtins
-
+def run(main: ModuleType, code: CodeType, *, ended: Callable[[BaseException | None], None]) -> int:
+    """Run to the end and tell `ended` how; the exit code, or what the script raised where Python itself acts on it."""
     main.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = main
-    exec(code, main.__dict__)  # noqa: S102 - running the user's script is what this is for
+    try:
+        exec(code, main.__dict__)  # noqa: S102 - running the user's script is what this is for
+    except (SystemExit, KeyboardInterrupt) as error:
+        ended(error)
+        raise
+    except BaseException as error:  # noqa: BLE001
+        ended(error)
+        _show(error)
+        return 1
+    ended(None)
+    return 0
+
+
+def _show(error: BaseException) -> None:
+    """As Python shows an uncaught exception, without our frames above the script's."""
+    trace = error.__traceback__.tb_next if error.__traceback__ else None
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
+    sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
 def _first_on_path(folder: str) -> None:

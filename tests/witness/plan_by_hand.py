@@ -22,7 +22,9 @@ from launcher.spec.plan import (
 __all__ = ["plan_by_hand", "schedule_by_hand", "write_plan"]
 
 
-def schedule_by_hand(*, peak: float, warmup_samples: int = 0, total_samples: int | None = None) -> SchedulePlan:
+def schedule_by_hand(
+    *, peak: float, warmup_samples: int = 0, total_samples: int | None = None
+) -> SchedulePlan:
     """Linear warmup from zero, then a cosine to zero when the end is known."""
     return SchedulePlan(
         peak_learning_rate=peak,

@@ -1,0 +1,228 @@
+"""Where the script's libraries are watched: one function per library module, called when the script imports it.
+
+Every hook leaves results as they are. What a future version of a library no longer has is reported as not watched.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import os
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from batchwright_witness.arrivals import on_arrival
+from batchwright_witness.watch import Watch
+
+__all__ = ["install"]
+
+
+def install(watch: Watch, environ: Mapping[str, str]) -> None:
+    """Watch what the script will import; imports nothing itself."""
+    calls: dict[str, tuple[str, Callable[[ModuleType], None]]] = {
+        "torch.optim.optimizer": ("optimizer", functools.partial(_optimizers, watch)),
+        "torch.amp.grad_scaler": ("gradient scaler", functools.partial(_scaler, watch)),
+        "torch.utils.data.dataloader": ("DataLoader", functools.partial(_loaders, watch)),
+        "torch.nn.parallel.distributed": (
+            "DistributedDataParallel",
+            functools.partial(_forward, watch, "DistributedDataParallel"),
+        ),
+        "torch.distributed.fsdp.fully_sharded_data_parallel": (
+            "FSDP module",
+            functools.partial(_forward, watch, "FullyShardedDataParallel"),
+        ),
+        "torch.distributed.distributed_c10d": ("process group", functools.partial(_groups, watch, environ)),
+        "deepspeed.runtime.engine": ("DeepSpeed engine", functools.partial(_engine, watch)),
+        "accelerate.state": ("Accelerator", functools.partial(_accelerator, watch)),
+    }
+    on_arrival({name: functools.partial(_careful, watch, what, call) for name, (what, call) in calls.items()})
+    os.register_at_fork(after_in_child=lambda: setattr(watch, "alive", False))
+
+
+def _careful(watch: Watch, what: str, call: Callable[[ModuleType], None], module: ModuleType) -> None:
+    """A library that changed must not end a training that would have run."""
+    try:
+        call(module)
+    except Exception as error:  # noqa: BLE001
+        watch.blind.append(f"{what} ({type(error).__name__}: {error})")
+
+
+def _optimizers(watch: Watch, module: ModuleType) -> None:
+    """Steps of every torch optimizer, through torch's own global hooks; those inside a DeepSpeed engine are its own."""
+
+    def before(optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        if watch.inside:
+            watch.waiting.discard(optimizer)
+        elif not watch.knows(optimizer):
+            watch.starts(optimizer, _steps_in_state(optimizer))
+
+    def after(optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        if not watch.inside:
+            watch.stepped(optimizer, _rates(optimizer))
+
+    untraced = getattr(sys.modules.get("torch"), "_disable_dynamo", lambda function: function)
+    module.register_optimizer_step_pre_hook(untraced(before))
+    module.register_optimizer_step_post_hook(untraced(after))
+    _after(module.Optimizer, "__init__", lambda optimizer, *_: watch.waiting.add(optimizer))
+
+
+def _scaler(watch: Watch, module: ModuleType) -> None:
+    """Steps that a gradient scaler leaves out."""
+    original = module.GradScaler.step
+
+    @functools.wraps(original)
+    def step(scaler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+        track = watch.tracks.get(optimizer)
+        done = track.steps if track else 0
+        result = original(scaler, optimizer, *args, **kwargs)
+        if track is not None and track.steps == done:
+            watch.skipped(optimizer)
+        return result
+
+    module.GradScaler.step = step
+
+
+def _loaders(watch: Watch, module: ModuleType) -> None:
+    """Batches as they are handed out in this process, whoever wraps the loader (Accelerate, DeepSpeed, HF)."""
+    names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+    numbers = itertools.count()
+    base = module._BaseDataLoaderIter  # noqa: SLF001
+    make, following, draw = module.DataLoader.__iter__, base.__next__, base._next_index  # noqa: SLF001
+
+    @functools.wraps(make)
+    def __iter__(loader: Any) -> Any:  # noqa: N807
+        iterator = make(loader)
+        if loader not in names:
+            names[loader] = f"loader{next(numbers)}"
+            weakref.finalize(loader, watch.counts.forget, names[loader]).atexit = False
+        name = iterator._batchwright_source = names[loader]  # noqa: SLF001
+        watch.counts.edge(name, ended=False)
+        return iterator
+
+    @functools.wraps(following)
+    def __next__(iterator: Any) -> Any:  # noqa: N807
+        name = getattr(iterator, "_batchwright_source", None)
+        try:
+            batch = following(iterator)
+        except StopIteration:
+            if name is not None:
+                watch.counts.edge(name, ended=True)
+            raise
+        if name is not None:
+            watch.counts.batch(name, batch)
+        return batch
+
+    @functools.wraps(draw)
+    def _next_index(iterator: Any) -> Any:
+        indices = draw(iterator)
+        name = getattr(iterator, "_batchwright_source", None)
+        if name is not None and isinstance(indices, list | tuple):
+            watch.counts.add(f"{name} drawn", len(indices))
+        return indices
+
+    module.DataLoader.__iter__, base.__next__, base._next_index = __iter__, __next__, _next_index  # noqa: SLF001
+
+
+def _forward(watch: Watch, class_name: str, module: ModuleType) -> None:
+    """What goes into the model, for scripts without a DataLoader."""
+    owner = getattr(module, class_name)
+    original, torch = owner.forward, sys.modules["torch"]
+
+    @functools.wraps(original)
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # inside torch.compile nothing is counted: a number that changes would compile every step anew
+        if not torch.compiler.is_compiling() and self.training and torch.is_grad_enabled():
+            watch.counts.batch("forward", (*args, kwargs) if args else kwargs)
+        return original(self, *args, **kwargs)
+
+    owner.forward = forward
+
+
+def _groups(watch: Watch, environ: Mapping[str, str], module: ModuleType) -> None:
+    """The default process group, before it waits for ranks that were never planned."""
+    original = module.init_process_group
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def init_process_group(*args: Any, **kwargs: Any) -> Any:
+        asked = signature.bind_partial(*args, **kwargs).arguments
+        from_environment = asked.get("store") is None and str(
+            asked.get("init_method") or "env://"
+        ).startswith("env")
+        watch.asked(asked.get("world_size"), environ if from_environment else {})
+        return original(*args, **kwargs)
+
+    module.init_process_group = init_process_group  # type: ignore[attr-defined]
+
+
+def _engine(watch: Watch, module: ModuleType) -> None:
+    """DeepSpeed: one step of the engine is one optimizer step, however often ZeRO steps the optimizer inside."""
+    owner = module.DeepSpeedEngine
+    build, take = owner.__init__, owner._take_model_step  # noqa: SLF001
+
+    @functools.wraps(build)
+    def __init__(engine: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        with _Inside(watch):  # ZeRO steps the optimizer once to make its state
+            build(engine, *args, **kwargs)
+
+    @functools.wraps(take)
+    def _take_model_step(engine: Any, *args: Any, **kwargs: Any) -> Any:
+        if not watch.knows(engine):
+            watch.starts(engine, int(engine.global_steps), zero_stage=int(engine.zero_optimization_stage()))
+            watch.waiting.clear()  # what steps inside the engine steps for it
+        rates, skipped = _rates(engine.optimizer), engine.skipped_steps
+        with _Inside(watch):
+            result = take(engine, *args, **kwargs)
+        if engine.skipped_steps > skipped:
+            watch.skipped(engine)
+        else:
+            watch.stepped(engine, rates)
+        return result
+
+    owner.__init__, owner._take_model_step = __init__, _take_model_step  # noqa: SLF001
+    _forward(watch, "DeepSpeedEngine", module)
+
+
+def _accelerator(watch: Watch, module: ModuleType) -> None:
+    _after(module.AcceleratorState, "__init__", lambda *_: watch.joined())
+
+
+class _Inside:
+    """While a DeepSpeed engine works, the optimizer steps inside it are not counted."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def __enter__(self) -> None:
+        self._watch.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._watch.inside -= 1
+
+
+def _after(owner: Any, method: str, call: Callable[..., Any]) -> None:
+    original = getattr(owner, method)
+
+    @functools.wraps(original)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        call(self)
+        return result
+
+    setattr(owner, method, wrapped)
+
+
+def _rates(optimizer: Any) -> list[float]:
+    return [float(group["lr"]) for group in getattr(optimizer, "param_groups", ()) if "lr" in group]
+
+
+def _steps_in_state(optimizer: Any) -> int | None:
+    """Steps that this optimizer did before this process; None when it has a past and keeps no count of it."""
+    for state in optimizer.state.values():
+        if isinstance(state, Mapping) and state:
+            return int(state["step"]) if "step" in state else None
+    return 0

@@ -1,0 +1,148 @@
+"""Does the learning rate that was used follow the plan's curve? Stacks number their steps differently; that is allowed.
+
+A curve is followed when one convention and one parameter group explain every step so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from launcher.spec.plan import LearningRatePlan, SchedulePlan
+
+__all__ = ["TOLERANCE", "Convention", "RateCheck"]
+
+TOLERANCE = 1e-4
+"""Relative. Schedulers compute in doubles and agree to 1e-12; a warmup one step off in 2000 is already 5e-4."""
+
+At = Callable[..., float]
+
+
+class Convention(NamedTuple):
+    """How a stack turns a step number into a place on the curve."""
+
+    words: str
+    lag: int
+    """Steps behind: the step that brings the count to s is trained at f(s), f(s - batch) or f(s - 2 batches)."""
+    warmup_of_one_more: bool = False
+
+
+CONVENTIONS = (
+    Convention("as planned", 0),
+    # Source: transformers@5.23.0 optimization.py:_get_linear_schedule_with_warmup_lr_lambda (step k uses (k-1)/W)
+    Convention("one step behind the plan", 1),
+    # Source: deepspeed@0.19.8 runtime/lr_schedules.py:WarmupLR (rate 0 for the first two steps)
+    Convention("two steps behind the plan", 2),
+    # Source: nanoGPT@3adf61e train.py:get_lr ((it + 1) / (warmup_iters + 1), then one step behind)
+    Convention("as planned, with a warmup of one step more", 1, warmup_of_one_more=True),
+)
+
+
+class _Reading(NamedTuple):
+    """One explanation of what was seen: a group's rate is the plan's under this convention."""
+
+    group: int
+    convention: Convention
+    schedule: SchedulePlan
+    counts_skipped: bool
+
+
+class RateCheck:
+    """The learning rates of one optimizer against the plan's curve, step by step."""
+
+    def __init__(self, *, planned: LearningRatePlan, global_batch_size: int, rate_at: At) -> None:
+        self._planned, self._batch, self._rate_at = planned, global_batch_size, rate_at
+        self._schedules = tuple(_roundings(planned, global_batch_size))
+        self._readings: list[_Reading] | None = None
+        self._words: str | None = None
+        self.steps = 0
+        self.contradicted: tuple[int, float, float] | None = None
+        """The first step that nothing explains: its number, the rate planned, the rate found."""
+
+    def see(self, *, done: int, tried: int, rates: Sequence[float]) -> bool:
+        """One optimizer step: True while an explanation holds.
+
+        done: the step's number, from 1. tried: the same with steps that were skipped for overflowed gradients.
+        """
+        if self.contradicted:
+            return False
+        self.steps += 1
+        if self._readings is None:
+            self._readings = list(self._all_readings(len(rates), tried != done))
+        if tried != done and not any(reading.counts_skipped for reading in self._readings):
+            self._readings += [reading._replace(counts_skipped=True) for reading in self._readings]
+        before = self._readings
+        self._readings = [
+            reading
+            for reading in before
+            if reading.group < len(rates) and self._explains(reading, done, tried, rates[reading.group])
+        ]
+        if self.agreed:
+            self._readings = list(
+                {reading.convention: reading for reading in reversed(self._readings)}.values()
+            )[::-1]
+        if self._readings:
+            self._words = self._readings[0].convention.words
+        else:
+            kept = before[0]
+            self.contradicted = (
+                done,
+                self._expected(kept, done, tried),
+                rates[min(kept.group, len(rates) - 1)],
+            )
+        return not self.contradicted
+
+    @property
+    def agreed(self) -> bool:
+        """Two steps or more, all explained."""
+        return self.steps >= 2 and not self.contradicted
+
+    @property
+    def group(self) -> int:
+        """The parameter group that follows the curve."""
+        return self._readings[0].group if self._readings else 0
+
+    @property
+    def words(self) -> str | None:
+        """The explanation that holds, or held until the curve was left."""
+        return self._words
+
+    def _all_readings(self, groups: int, skipped: bool) -> Iterator[_Reading]:
+        for schedule in self._schedules:
+            for convention in CONVENTIONS:
+                for group in range(groups):
+                    yield _Reading(group, convention, schedule, counts_skipped=False)
+                    if skipped:
+                        yield _Reading(group, convention, schedule, counts_skipped=True)
+
+    def _explains(self, reading: _Reading, done: int, tried: int, found: float) -> bool:
+        expected = self._expected(reading, done, tried)
+        return abs(found - expected) <= max(
+            TOLERANCE * abs(expected), 1e-9 * reading.schedule.peak_learning_rate
+        )
+
+    def _expected(self, reading: _Reading, done: int, tried: int) -> float:
+        step = tried if reading.counts_skipped else done
+        schedule, convention = reading.schedule, reading.convention
+        warmup = schedule.warmup_samples
+        if convention.warmup_of_one_more and step * self._batch <= warmup:
+            share = float(step * self._batch / (warmup + self._batch))
+            return schedule.start_learning_rate + share * (
+                schedule.peak_learning_rate - schedule.start_learning_rate
+            )
+        return self._rate_at(schedule=schedule, samples=max(0, step - convention.lag) * self._batch)
+
+
+def _roundings(planned: LearningRatePlan, batch: int) -> Iterator[SchedulePlan]:
+    """The exact curve, and the one a script draws that was told whole steps ({warmup_steps}, {total_steps})."""
+    exact = planned.schedule
+    yield exact
+    changes: dict[str, Any] = {"warmup_samples": Fraction(planned.warmup_steps * batch)}
+    if exact.total_samples is not None and planned.total_steps is not None:
+        changes["total_samples"] = Fraction(planned.total_steps * batch)
+    rounded = replace(exact, **changes)
+    if rounded != exact:
+        yield rounded

@@ -1,0 +1,218 @@
+"""Everything the witness sees, as events from the hooks, and what follows from it: a stop, or a line at the end."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from batchwright_witness.counting import Counts, Seen
+from batchwright_witness.environment import Difference
+from batchwright_witness.exchange import Exchange
+from batchwright_witness.findings import rate_difference, samples_difference, stage_departure, summary
+from batchwright_witness.journal import Journal
+from batchwright_witness.rates import RateCheck
+from batchwright_witness.samples import SampleCheck, accepted_samples, accepted_tokens, sum_over_ranks
+from batchwright_witness.track import PATIENCE, STEPS, Track
+from batchwright_witness.worlds import accelerate_difference, asked_difference, group_difference
+
+if TYPE_CHECKING:
+    from batchwright_witness.borrowed import Borrowed
+    from launcher.spec.plan import RunPlan
+
+__all__ = ["Stop", "Watch"]
+
+
+class Stop(Protocol):
+    """Ends this process; returns only where it was asked to note the difference instead."""
+
+    def __call__(self, code: str, difference: Difference, *, by_all: bool) -> None: ...
+
+
+class Watch:
+    """The state of this process; hooks call it, `stop` ends the process (or notes the fact, when asked to)."""
+
+    def __init__(
+        self, *, plan: RunPlan, borrowed: Borrowed, exchange: Exchange, journal: Journal, stop: Stop
+    ) -> None:
+        self.plan, self.counts, self.exchange = plan, Counts(), exchange
+        self._borrowed, self._journal, self._stop = borrowed, journal, stop
+        self.tracks: weakref.WeakKeyDictionary[Any, Track] = weakref.WeakKeyDictionary()
+        self.kept: list[Track] = []
+        self.waiting: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Optimizers that exist and have not stepped."""
+        self.inside = 0
+        """How many DeepSpeed engines are at work: the optimizer steps inside them are theirs."""
+        self.alive = True
+        """False in a forked child: its batches are not the rank's."""
+        self.blind: list[str] = []
+        self.departures: list[str] = []
+
+    # what the hooks report
+
+    def asked(self, world_size: Any, environ: Mapping[str, str]) -> None:
+        """The script is about to make the default process group."""
+        self._end_if(asked_difference(planned=self._ranks, asked=world_size, environ=environ))
+
+    def joined(self) -> None:
+        """The script has an Accelerator."""
+        self._end_if(accelerate_difference(self._ranks))
+
+    def knows(self, owner: Any) -> bool:
+        """Whether this optimizer has stepped before."""
+        return owner in self.tracks
+
+    def starts(self, owner: Any, before: int | None, *, zero_stage: int | None = None) -> None:
+        """The first step of an optimizer is about to be done; `before` were done by an earlier process.
+
+        zero_stage: of the DeepSpeed engine that steps; None for an optimizer that steps by itself.
+        """
+        self._notice(stage_departure(self.plan, zero_stage))
+        planned, rate = self.plan.learning_rate, None
+        if planned is not None and before is not None and not planned.owner.startswith("engine:"):
+            batch = self.plan.batch.global_batch_size
+            rate = RateCheck(planned=planned, global_batch_size=batch, rate_at=self._borrowed.rate_at)
+        tokens = accepted_tokens(self.plan)
+        track = Track(
+            index=len(self.kept),
+            before=before,
+            samples=SampleCheck(accepted=accepted_samples(self.plan)),
+            tokens=None if tokens is None else SampleCheck(accepted=tokens, kind="tokens"),
+            rate=rate,
+        )
+        self.kept.append(track)
+        self.tracks[owner] = track
+        self.waiting.discard(owner)
+
+    def skipped(self, owner: Any) -> None:
+        """A step was left out because gradients overflowed; its samples belong to no step."""
+        if self.alive and owner in self.tracks:
+            self.tracks[owner].skipped += 1
+            self.tracks[owner].mark = dict(self.counts.totals)
+
+    def stepped(self, owner: Any, rates: Sequence[float]) -> None:
+        """An optimizer step has been done with these learning rates, one per parameter group."""
+        if not self.alive:
+            return
+        track = self.tracks[owner]
+        track.steps += 1
+        seen, track.mark = self.counts.since(track.mark), dict(self.counts.totals)
+        problem = self._rate_problem(track, rates)
+        if track.settled:
+            self._notice(track.count_on(seen, self.plan.batch.global_batch_size))
+        else:
+            self._exchange(track, seen, problem)
+        self._log(track, seen, rates)
+
+    # what is made of it
+
+    @property
+    def _ranks(self) -> int:
+        return self.plan.layout.world_size
+
+    def _rate_problem(self, track: Track, rates: Sequence[float]) -> Difference | None:
+        if track.rate is None:
+            return None
+        known = track.rate.contradicted
+        track.rate.see(done=track.number, tried=track.number + track.skipped, rates=rates)
+        if track.rate.contradicted is None:
+            return None
+        words = rate_difference(self.plan, track.rate, several=len(self.kept) > 1)
+        if track.settled:
+            self._notice(None if known else words.message)
+            return None
+        return words if self._nothing_else_fits(track, "rate") else None
+
+    def _exchange(self, track: Track, seen: Seen, problem: Difference | None) -> None:
+        code = "learning-rate-differs"
+        if track.steps == 1 and (
+            found := group_difference(self._ranks) or accelerate_difference(self._ranks)
+        ):
+            code, problem = "world-differs", found
+        report = {
+            "numbers": seen.numbers,
+            "unsure": seen.unsure,
+            "stop": [code, *problem] if problem else None,
+        }
+        verdict = self.exchange.round(
+            f"{track.index}/{track.steps}", report, lambda all_: self._judge(track, all_)
+        )
+        if verdict is None:
+            track.settled = track.steps >= STEPS
+            verdict = {"stop": report["stop"], "agreed": False}
+        if verdict["stop"]:
+            code, message, because, hint = verdict["stop"]
+            track.settled = True
+            self._stop(code, Difference(message, tuple(because), hint), by_all=self.exchange.failed is None)
+            return
+        track.agreed = verdict["agreed"]
+        track.settled = track.settled or verdict["settled"]
+        if track.agreed and track.counted is None:
+            track.start_counting(seen, self.plan.batch.global_batch_size)
+
+    def _judge(self, track: Track, reports: list[dict[str, Any]]) -> dict[str, Any]:
+        """On rank 0: the reports of all ranks for one step."""
+        numbers, unsure = sum_over_ranks((report["numbers"], report["unsure"]) for report in reports)
+        track.visible |= any(name.endswith(("rows", "drawn")) for name in numbers)
+        stop = next((report["stop"] for report in reports if report["stop"]), None)
+        checks = {"samples": track.samples, "tokens": track.tokens}
+        for kind, check in checks.items():
+            if check is None:
+                continue
+            check.see(step=track.steps, numbers=numbers, unsure=unsure)
+            if stop is None and check.contradicted and self._nothing_else_fits(track, kind):
+                own = [report["numbers"] for report in reports]
+                stop = ["samples-differ", *samples_difference(self.plan, kind, check.contradicted, own)]
+        return {"stop": stop, "agreed": track.samples.agreed, "settled": self._is_settled(track)}
+
+    def _is_settled(self, track: Track) -> bool:
+        if track.steps < STEPS:
+            return False
+        if track.steps >= PATIENCE:
+            return True
+        others = [other.rate for other in self.kept if other is not track and other.rate]
+        rates = track.rate is None or track.rate.agreed or any(rate.agreed for rate in others)
+        tokens = track.tokens is None or track.tokens.agreed
+        return rates and ((track.samples.agreed and tokens) or not track.visible)
+
+    def _nothing_else_fits(self, track: Track, kind: str) -> bool:
+        """A script may have several optimizers and only one that the plan means: wait until none can be it."""
+        checks = [getattr(other, kind) for other in self.kept if other is not track]
+        if any(check is not None and check.agreed for check in checks):
+            return False
+        undecided = any(check is not None and not check.contradicted for check in checks)
+        return track.steps >= PATIENCE or not (undecided or self.waiting)
+
+    def _notice(self, words: str | None) -> None:
+        if words and len(self.departures) < PATIENCE:
+            self.departures.append(words)
+
+    def _end_if(self, found: Difference | None) -> None:
+        if found and self.alive:
+            self._stop("world-differs", found, by_all=False)
+
+    def _log(self, track: Track, seen: Seen, rates: Sequence[float]) -> None:
+        now = time.perf_counter()
+        line = {
+            "step": track.number,
+            "samples": None if track.counted is None else round(track.counted),
+            "learning_rate": rates[track.rate.group if track.rate else 0] if rates else None,
+            "planned_learning_rate": self._borrowed.rate_of_step(self.plan, track.number),
+            "seconds": None if track.time is None else now - track.time,
+            "rank_samples": max(
+                (n for name, n in seen.numbers.items() if name.endswith("rows")), default=None
+            ),
+        }
+        track.time = now
+        self._journal.step(track.index, line)
+        if track.settled and not (track.rate and track.rate.contradicted):
+            batch = self.plan.batch.global_batch_size
+            counted = track.counted is not None
+            self._journal.lead(track.index, samples=lambda held: held["step"] * batch if counted else None)
+
+    def finish(self) -> dict[str, Any]:
+        """The last record of the log: what was seen and what could not be."""
+        found = summary(self.plan, self.kept, self.exchange.failed, self.blind, self.departures)
+        self._journal.close({"witness": found})
+        return found
