@@ -29,7 +29,12 @@ from launcher.engines.formats.accelerate_json import (
 from launcher.engines.formats.deepspeed_json import deepspeed_text
 from launcher.engines.formats.deepspeed_limits import OWNED_KEYS as OWNED_DEEPSPEED_KEYS
 from launcher.engines.formats.deepspeed_limits import deepspeed_limits
-from launcher.engines.formats.environment import environment, environment_problems, visible_devices
+from launcher.engines.formats.environment import (
+    deepspeed_accelerator,
+    environment,
+    environment_problems,
+    visible_devices,
+)
 from launcher.engines.formats.limits import cannot, common_limits, needs_deepspeed, refuse
 from launcher.engines.formats.native import flag_problems, key_problems, unused_problems
 from launcher.engines.formats.placeholders import ACCELERATE_FILE, DEEPSPEED_FILE, placeholder_values
@@ -159,7 +164,8 @@ def _argv(plan: RunPlan, node_rank: int, values: Mapping[str, str | None]) -> tu
 
 def _environment(plan: RunPlan) -> dict[str, str]:
     on_cpu = {"ACCELERATE_USE_CPU": "true"} if plan.layout.device_kind == "cpu" else {}
-    return {**on_cpu, **visible_devices(plan.layout)}
+    deepspeed = deepspeed_accelerator(plan.layout) if uses_deepspeed(plan) else {}
+    return {**on_cpu, **deepspeed, **visible_devices(plan.layout)}
 
 
 def _limits(plan: RunPlan) -> tuple[Problem, ...]:

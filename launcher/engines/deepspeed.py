@@ -18,7 +18,12 @@ from collections.abc import Mapping, Sequence
 
 from launcher.engines.formats.deepspeed_json import deepspeed_text
 from launcher.engines.formats.deepspeed_limits import OWNED_KEYS, deepspeed_limits
-from launcher.engines.formats.environment import environment, environment_problems, visible_devices
+from launcher.engines.formats.environment import (
+    deepspeed_accelerator,
+    environment,
+    environment_problems,
+    visible_devices,
+)
 from launcher.engines.formats.limits import cannot, common_limits, refuse
 from launcher.engines.formats.native import flag_problems, key_problems, unused_problems
 from launcher.engines.formats.placeholders import DEEPSPEED_FILE, fill, placeholder_values
@@ -33,11 +38,10 @@ from launcher.errors import Problem
 from launcher.spec.bundle import MAIN_PORT, RUN_DIR, LaunchBundle, NodeCommand
 from launcher.spec.plan import RunPlan
 
-__all__ = ["ACCELERATORS", "ENGINE", "ENVIRONMENT_FILE", "HOSTFILE", "DeepSpeed"]
+__all__ = ["ENGINE", "ENVIRONMENT_FILE", "HOSTFILE", "DeepSpeed"]
 
 HOSTFILE = "hostfile"
 ENVIRONMENT_FILE = "deepspeed.env"
-ACCELERATORS = {"cpu": "cpu", "cuda": "cuda", "rocm": "cuda", "hpu": "hpu"}
 
 _NODES = "write cluster.nodes and cluster.devices_per_node"
 _DEVICES = "write cluster.devices"
@@ -144,9 +148,7 @@ def _slots(plan: RunPlan) -> int:
 
 def _environment(plan: RunPlan, values: Mapping[str, str | None]) -> dict[str, str]:
     hidden = visible_devices(plan.layout) if plan.layout.device_kind == "cpu" else {}
-    return environment(
-        plan, values, engine={"DS_ACCELERATOR": ACCELERATORS[plan.layout.device_kind], **hidden}
-    )
+    return environment(plan, values, engine={**deepspeed_accelerator(plan.layout), **hidden})
 
 
 def _remote_shell(plan: RunPlan, values: Mapping[str, str | None]) -> tuple[Problem, ...]:

@@ -82,9 +82,7 @@ def accumulation_dtype(plan: RunPlan) -> str:
 def _zero_block(plan: RunPlan) -> dict[str, Any]:
     layout, stage = plan.layout, zero_stage(plan)
     on_cpu = layout.device_kind == "cpu"
-    bucket = (
-        _SMALL_BUCKET if on_cpu else min(_BUCKET, max(_SMALL_BUCKET, plan.model.num_parameters or _BUCKET))
-    )
+    bucket = _bucket_size(plan)
     block: dict[str, Any] = {
         "stage": stage,
         "reduce_bucket_size": bucket,
@@ -108,6 +106,14 @@ def _zero_block(plan: RunPlan) -> dict[str, Any]:
             stage3_gather_16bit_weights_on_model_save=True,
         )
     return block
+
+
+def _bucket_size(plan: RunPlan) -> int:
+    """Elements of a bucket: the whole of a small model at once, in whole millions (DeepSpeed wants an even number)."""
+    if plan.layout.device_kind == "cpu":
+        return _SMALL_BUCKET
+    elements = plan.model.num_parameters or _BUCKET
+    return min(_BUCKET, max(_SMALL_BUCKET, -(-elements // 1_000_000) * 1_000_000))
 
 
 def _offload_block(enabled: bool) -> Mapping[str, Any]:

@@ -9,7 +9,13 @@ from launcher.errors import Problem
 from launcher.spec.bundle import RUN_DIR
 from launcher.spec.plan import LayoutPlan, RunPlan
 
-__all__ = ["VISIBLE_DEVICES", "environment", "environment_problems", "visible_devices"]
+__all__ = [
+    "VISIBLE_DEVICES",
+    "deepspeed_accelerator",
+    "environment",
+    "environment_problems",
+    "visible_devices",
+]
 
 VISIBLE_DEVICES = {
     "cpu": "CUDA_VISIBLE_DEVICES",
@@ -71,6 +77,11 @@ def visible_devices(layout: LayoutPlan) -> dict[str, str]:
     if layout.devices is None:
         return {}
     return {VISIBLE_DEVICES[layout.device_kind]: ",".join(str(number) for number in layout.devices)}
+
+
+def deepspeed_accelerator(layout: LayoutPlan) -> dict[str, str]:
+    """DeepSpeed's word for the device: it would choose by what is installed, not by what is planned."""
+    return {"DS_ACCELERATOR": {"rocm": "cuda"}.get(layout.device_kind, layout.device_kind)}
 
 
 def environment_problems(plan: RunPlan, values: Mapping[str, str | None]) -> tuple[Problem, ...]:
