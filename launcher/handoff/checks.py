@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -147,8 +148,5 @@ def _near(script: str, workdir: Path) -> str | None:
 
 
 def _shown(path: Path) -> str:
-    """A path from the current folder when it is below it, as a person would type it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    """A path as a person in the current folder would type it: the shorter of relative and absolute."""
+    return min(os.path.relpath(path), str(path), key=len)

@@ -51,7 +51,10 @@ def _is_built(environ: Mapping[str, str]) -> bool:
     chosen = environ.get("TORCH_EXTENSIONS_DIR")
     if chosen:
         return (Path(chosen) / _OPERATOR / f"{_OPERATOR}.so").is_file()
-    cache = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "~").expanduser() / ".cache"
+    home = environ.get("HOME")
+    cache = environ.get("XDG_CACHE_HOME") or (home and Path(home, ".cache"))
+    if not cache:
+        return False
     return any(Path(cache, "torch_extensions").glob(f"py*/{_OPERATOR}/{_OPERATOR}.so"))
 
 
