@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -14,7 +14,7 @@ from launcher.planning.batch import (
     split_batch,
     written_split,
 )
-from launcher.planning.layout import axes_of, solve_layout
+from launcher.planning.layout import axes_of, counted, solve_layout
 from launcher.planning.model import sequence_tokens
 from launcher.planning.scaling import rule_of
 from launcher.planning.schedule import solve_timeline
@@ -27,6 +27,7 @@ from launcher.units import Amount
 __all__ = ["find_alternatives"]
 
 _MOST_WORLDS = 2
+_FEWEST = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +56,51 @@ class _Asked:
 def find_alternatives(
     *, recipe: Recipe, cluster: Cluster, layout: LayoutPlan, global_batch_size: int
 ) -> tuple[Alternative, ...]:
-    """Changes under which the batch divides: other splits, other batches, idle slots, fewer ranks, in this order."""
+    """Changes under which the batch divides: other splits, other batches, idle slots, fewer ranks, in this order.
+
+    Where these are fewer than three, the same again with written micro-batch and accumulation given up.
+    """
     asked = _Asked(recipe=recipe, cluster=cluster, layout=layout, batch=global_batch_size)
-    ways = (*_other_splits(asked), *_other_batches(asked), *_idle_slots(asked), *_fewer_ranks(asked))
-    found = []
+    ways = [*_other_splits(asked), *_ways_of_batch_and_ranks(asked)]
+    found = _offered(asked, ways)
+    if len(found) < _FEWEST and written_split(recipe) != (None, None):
+        free = replace(recipe, micro_batch_size="auto", gradient_accumulation_steps="auto")
+        nothing_else = _Way(keys=(), keeps=_kept(asked), changes=())
+        more = (nothing_else, *_ways_of_batch_and_ranks(replace(asked, recipe=free)))
+        found = _offered(asked, (*ways, *(_also_freeing(asked, way) for way in more)))
+    return tuple(found.values())
+
+
+def _ways_of_batch_and_ranks(asked: _Asked) -> Iterator[_Way]:
+    yield from _other_batches(asked)
+    yield from _idle_slots(asked)
+    yield from _fewer_ranks(asked)
+
+
+def _also_freeing(asked: _Asked, way: _Way) -> _Way:
+    """The way with the written split given up as well."""
+    names = ("micro_batch_size", "gradient_accumulation_steps")
+    given = [(n, v) for n, v in zip(names, written_split(asked.recipe), strict=True) if v is not None]
+    return replace(
+        way,
+        keys=(*way.keys, *((name, "auto") for name, _ in given)),
+        changes=(*way.changes, *(f"{name} {value} -> auto" for name, value in given)),
+    )
+
+
+def _offered(asked: _Asked, ways: Iterable[_Way]) -> dict[str, Alternative]:
+    """Those of the ways that lead to a plan, with that plan's batch, by what is to be written; the first of equals."""
+    found: dict[str, Alternative] = {}
     for way in ways:
         plan = _tried(asked, way)
         if plan is not None:
-            changes = (*way.changes, *_idle_words(plan))
-            found.append(Alternative(change=_written(way), keeps=way.keeps, changes=changes, batch=plan))
-    return tuple(found)
+            change, changes = _written(way), (*way.changes, *_idle_words(plan))
+            found.setdefault(change, Alternative(change=change, keeps=way.keeps, changes=changes, batch=plan))
+    return found
+
+
+def _kept(asked: _Asked) -> tuple[str, str]:
+    return f"global batch {asked.batch}", counted(asked.ranks, "data-parallel rank")
 
 
 def _tried(asked: _Asked, way: _Way) -> BatchPlan | None:
@@ -96,7 +132,7 @@ def _other_splits(asked: _Asked) -> Iterator[_Way]:
     share = Fraction(asked.batch, asked.ranks)
     if share.denominator != 1:
         return
-    kept = (f"global batch {asked.batch}", f"{asked.ranks} data-parallel ranks")
+    kept = _kept(asked)
     if micro is not None and accumulation is not None:
         yield from _both_split(share=int(share), micro=micro, accumulation=accumulation, kept=kept)
         return
@@ -147,7 +183,7 @@ def _other_batches(asked: _Asked) -> Iterator[_Way]:
             words.append(f"the learning rate follows ({rule_of(asked.recipe)} rule)")
         yield _Way(
             keys=(_batch_key(asked.recipe, size, length),),
-            keeps=(f"{asked.ranks} data-parallel ranks", *_kept_split(micro, accumulation)),
+            keeps=(counted(asked.ranks, "data-parallel rank"), *_kept_split(micro, accumulation)),
             changes=tuple(words),
         )
 
@@ -167,7 +203,7 @@ def _kept_split(micro: int | None, accumulation: int | None) -> tuple[str, ...]:
 def _idle_slots(asked: _Asked) -> Iterator[_Way]:
     """Slots that stay empty; a written accumulation gives way where it would leave a whole micro step empty."""
     micro, accumulation = written_split(asked.recipe)
-    kept = [f"global batch {asked.batch}", f"{asked.ranks} data-parallel ranks", "the exact gradient"]
+    kept = [*_kept(asked), "the exact gradient"]
     keys: list[tuple[str, Any]] = []
     changes: list[str] = []
     if not asked.recipe.launch.runtime:

@@ -81,13 +81,13 @@ def not_divisible(
         return Problem(
             code="batch-triad-mismatch",
             path="micro_batch_size",
-            message=f"`micro_batch_size: {micro}` x `gradient_accumulation_steps: {accumulation}` x {ranks} "
-            f"data-parallel ranks = {product} slots do not fit `{key}`",
+            message=f"`micro_batch_size: {micro}` x `gradient_accumulation_steps: {accumulation}` x "
+            f"{counted(ranks, 'data-parallel rank')} = {product} slots do not fit `{key}`",
             because=(*_derivation(recipe, layout, ranks), *_sequences(recipe, global_batch_size)),
             hint="drop micro_batch_size or gradient_accumulation_steps, or take an alternative",
         )
     unit = ranks * (micro or 1) * (accumulation or 1)
-    parts = f"{ranks} data-parallel ranks"
+    parts = counted(ranks, "data-parallel rank")
     if micro is not None:
         parts += f" of `micro_batch_size: {micro}`"
     if accumulation is not None:
@@ -172,8 +172,8 @@ def _poor_micro(plan: BatchPlan, recipe: Recipe, share: int) -> Problem:
         code="poor-micro-batch",
         severity="warning",
         path=_path(recipe),
-        message=f"`{_key(recipe)}` gives each of {plan.data_parallel_size} ranks {share} sequences, which no "
-        f"number from 2 to {LARGEST_AUTO_MICRO_BATCH} divides: micro-batch 1",
+        message=f"`{_key(recipe)}` gives each of {counted(plan.data_parallel_size, 'rank')} {share} sequences, "
+        f"which no number from 2 to {LARGEST_AUTO_MICRO_BATCH} divides: micro-batch 1",
         hint=f"use a batch with more divisors, such as {better * plan.data_parallel_size}",
     )
 
