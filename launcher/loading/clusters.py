@@ -55,7 +55,7 @@ def _read(path: str, shown: str, found: Found) -> Node:
 
     place = Place("cluster", shown)
     try:
-        node = read_yaml(read_text(path), file=shown, origin="cluster", found=found, path="cluster")
+        node = read_yaml(read_text(path), place=place, found=found, path="cluster")
     except UnreadableError as error:
         place = Place("cluster", shown, error.line, error.column)
         found.complain(error.code, place, str(error), path="cluster", hint=error.hint)

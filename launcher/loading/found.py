@@ -45,7 +45,9 @@ class Found:
 
     def problems(self) -> tuple[Problem, ...]:
         """In the order a person meets them: the recipe from top to bottom, the cluster file, the command line."""
-        ordered = sorted(
-            self._problems, key=lambda item: (_ORDER.index(item[0].origin), item[0].line, item[0].column)
-        )
+        ordered = sorted(self._problems, key=lambda item: _order(item[0]))
         return tuple(problem for _, problem in ordered)
+
+
+def _order(place: Place) -> tuple[int, int, int, int]:
+    return _ORDER.index(place.origin), place.turn, place.line, place.column

@@ -43,18 +43,16 @@ class _BadOverrideError(ValueError):
         self.hint = hint
 
 
-def parse_override(text: str, found: Found) -> Override | None:
-    """The override that `path=value` says; None, and a problem, when it says none."""
-    place = Place("command-line", f"--set {shown_path(text)}")
+def parse_override(text: str, found: Found, *, turn: int) -> Override | None:
+    """The override that `path=value`, the turn-th on the command line, says; None, and a problem, when it says none."""
+    place = Place("command-line", f"--set {shown_path(text)}", turn=turn)
     path, equals, value = text.partition("=")
     path = path.strip()
     if not equals or not path:
         found.complain("bad-override", place, "expected path=value", hint=_FORM)
         return None
     try:
-        node = read_yaml(
-            value, file=place.file, origin="command-line", found=found, path=path, numbered=False
-        )
+        node = read_yaml(value, place=place, found=found, path=path)
     except NotYamlError as error:
         message = f"`{shown_path(path)}`: the value is not YAML: {error}"
         found.complain("bad-override", place, message, path=path, hint=error.hint)
@@ -120,7 +118,7 @@ def _hint(options: tuple[Shape, ...], name: str, path: str, rest: list[str]) -> 
     near = unknown_path_hint(".".join((below(path, name), *rest))) if rest else ""
     for option in options:
         if isinstance(option, SectionShape):
-            return near or unknown_key_hint(name, shape=option, path=path)
+            return near or unknown_key_hint(name, shape=option, path=path, whole=True)
     if any(isinstance(option, ListShape | PairShape) for option in options):
         return near or f"items go by number: `{path}.0`"
     return near or f"`{path}` holds no keys"

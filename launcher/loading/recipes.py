@@ -49,8 +49,8 @@ def load_recipe(
         _from_mapping(source, found) if isinstance(source, Mapping) else _from_file(os.fspath(source), found)
     )
     root = made.root
-    for text in overrides:
-        override = parse_override(text, found)
+    for turn, text in enumerate(overrides):
+        override = parse_override(text, found, turn=turn)
         if override is None:
             continue
         if "cluster" in override.path.split(".")[:-1]:  # a key of a cluster that is still only a name
@@ -71,7 +71,7 @@ def _from_file(path: str, found: Found) -> _Source:
     called = shown_path(path)
     try:
         text = read_text(path)
-        root = read_yaml(text, file=called, origin="recipe", found=found)
+        root = read_yaml(text, place=Place("recipe", called), found=found)
     except UnreadableError as error:
         found.complain(
             error.code, Place("recipe", called, error.line, error.column), str(error), hint=error.hint
@@ -102,10 +102,12 @@ def _keys_of(root: Node | None, place: Place, found: Found) -> Keys:
     """The root as keys; raises RecipeError where there are none."""
     if isinstance(root, Keys) and root.entries:
         return root
-    if root is None or isinstance(root, Keys) or (isinstance(root, Scalar) and not root.text):
+    if isinstance(root, Keys | Broken) and found.problems():
+        pass  # what it holds was refused piece by piece
+    elif root is None or isinstance(root, Keys) or (isinstance(root, Scalar) and not root.text):
         hint = "start with the three numbers: global_batch_size, sequence_length, hidden_size"
         found.complain("empty-recipe", place, "the recipe holds no keys", hint=hint)
-    elif not isinstance(root, Broken):
+    else:
         found.complain("not-a-mapping", root.place, f"`{shown(root)}`: expected `key: value` lines")
     raise RecipeError(found.problems())
 

@@ -46,7 +46,7 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     "did not find expected key": _STRAY,
     "expected <block end>": _STRAY,
     "did not find expected '-' indicator": _STRAY,
-    "block sequence entries are not allowed": (
+    "sequence entries are not allowed": (
         "a list cannot start here",
         "put the first `-` on its own line",
     ),

@@ -32,12 +32,13 @@ _SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands; line and column are 1-based, 0 when there is no text."""
+    """Where something stands; line and column are 1-based, 0 when there is no text; `turn` counts overrides."""
 
     origin: OriginName
     file: str = ""
     line: int = 0
     column: int = 0
+    turn: int = 0
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
@@ -139,6 +140,6 @@ def _compact(node: Node) -> str:
             return f"[{', '.join(_compact(item) for item in items[:_SHOWN])}]"
         case Keys(entries=entries):
             some = list(entries.items())[:_SHOWN]
-            return f"{{{', '.join(f'{key}: {_compact(entry.node)}' for key, entry in some)}}}"
+            return f"{{{', '.join(f'{shown_path(key)}: {_compact(entry.node)}' for key, entry in some)}}}"
         case Broken():
             return "..."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from launcher.loading.near import near_miss
 from launcher.loading.other_names import OTHER_NAMES
 from launcher.loading.tree import below
@@ -14,13 +16,16 @@ __all__ = ["unknown_key_hint", "unknown_path_hint"]
 _MOST = 3
 
 
-def unknown_key_hint(name: str, *, shape: SectionShape, path: str) -> str:
-    """The nearest key beside it, the same key elsewhere in a recipe, or what another tool's name is called here."""
+def unknown_key_hint(name: str, *, shape: SectionShape, path: str, whole: bool = False) -> str:
+    """The nearest key beside it, the same key elsewhere in a recipe, or what another tool's name is called here.
+
+    whole: name the key beside it by its whole path too.
+    """
     if "." in name and _exists(below(path, name)):
         outer, _, inner = name.rpartition(".")
         return f"write `{inner}` below `{below(path, outer)}:`"
     beside = near_miss(name, [key.name for key in shape.keys])
-    meant = [beside] if beside else []
+    meant = [below(path, beside) if whole else beside] if beside else []
     if path:
         meant += [below(path, inner) for inner, _ in walk(shape) if inner.endswith(f".{name}")]
     meant += [other for other in _paths() if other.rpartition(".")[2] == name and other not in meant]
@@ -38,6 +43,7 @@ def unknown_path_hint(path: str) -> str:
     return f"did you mean `{near}`?" if near else ""
 
 
+@cache
 def _paths() -> tuple[str, ...]:
     """Dotted paths of all keys of a recipe, those of stages left out: they repeat the others."""
     return tuple(path for path, _ in walk(section_of(Recipe)) if not path.startswith("stages."))

@@ -24,6 +24,7 @@ _FLAGS = {"yes": "true", "on": "true", "true": "true", "1": "true"} | {
 }
 _OTHER_BASE = re.compile(r"[-+]?0[xob][0-9a-f_]+", re.IGNORECASE)
 _NOT_FINITE = re.compile(r"[-+.]*(inf|infinity|nan)", re.IGNORECASE)
+_SCALARS = (TextShape, NumberShape, FlagShape, ChoiceShape, QuantityShape)
 _RANK = ("out-of-range", "not-finite", "bad-unit")
 
 
@@ -48,9 +49,11 @@ def read_scalar(shape: Shape, scalar: Scalar) -> Any:
 
 def read_any_of(shapes: tuple[Shape, ...], scalar: Scalar) -> Any:
     """The value by the first shape that takes it, or the Wrong that comes closest to what was meant."""
-    results = [read_scalar(shape, scalar) for shape in shapes]
+    results = [read_scalar(shape, scalar) for shape in shapes if isinstance(shape, _SCALARS)]
     fitting = [result for result in results if not isinstance(result, Wrong)]
-    return fitting[0] if fitting else min(results, key=lambda wrong: _distance(wrong, scalar))
+    if fitting or not results:
+        return fitting[0] if fitting else Wrong("wrong-type")
+    return min(results, key=lambda wrong: _distance(wrong, scalar))
 
 
 def _distance(wrong: Wrong, scalar: Scalar) -> tuple[bool, bool, bool]:

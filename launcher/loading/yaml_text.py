@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -24,12 +24,11 @@ from launcher.loading.tree import (
     shortened,
     shown_path,
 )
-from launcher.spec.marks import OriginName
 
 __all__ = ["NotYamlError", "read_yaml"]
 
 # libyaml's reader is ten times faster than Python's and gives the same marks.
-_READER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_FASTEST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class NotYamlError(ValueError):
@@ -51,46 +50,46 @@ class _TooDeepError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Text:
-    """A text being read; `numbered` is False for a text whose lines are not worth naming."""
+    """A text being read, and the place of the whole."""
 
     text: str
-    file: str
-    origin: OriginName
-    numbered: bool
+    whole: Place
     found: Found
 
     def place(self, mark: Any) -> Place:
-        if not self.numbered:
-            return Place(self.origin, self.file)
-        return Place(self.origin, self.file, mark.line + 1, mark.column + 1)
+        return _inside(self.whole, mark.line + 1, mark.column + 1)
 
 
 def read_yaml(
-    text: str, *, file: str, origin: OriginName, found: Found, path: str = "", numbered: bool = True
+    text: str, *, place: Place, found: Found, path: str = "", reader: Any = _FASTEST
 ) -> Node | None:
     """The first document of a text; None when there is none.
 
-    file: how the text is called in places; path: dotted path of the whole text in the recipe.
+    place: of the text as a whole; path: its dotted path in the recipe; reader: libyaml's or Python's.
     Whatever no recipe may hold (tags, aliases, a key twice, `010`) is a problem and leaves Broken in the tree.
     Raises NotYamlError.
     """
     inside = Found()  # forgotten when the text is not YAML: one mistake breeds many
-    source = _Text(text=text, file=file, origin=origin, numbered=numbered, found=inside)
+    source = _Text(text=text, whole=place, found=inside)
     bad = unprintable(text)
     if bad is None:
-        reader = _READER(text)
+        events = reader(text)
         try:
-            root = _document(source, _events(reader), path)
+            root = _document(source, _events(events), path)
         except (yaml.YAMLError, _TooDeepError, ValueError, OverflowError) as error:
             bad = complaint(error, text)
         else:
             found.add(inside)
             return root
         finally:
-            reader.dispose()
-    if not numbered:
-        raise NotYamlError(Place(origin, file), bad.message.partition(";")[0], bad.hint)
-    raise NotYamlError(Place(origin, file, bad.line, bad.column), bad.message, bad.hint)
+            events.dispose()
+    message = bad.message.partition(";")[0] if place.origin == "command-line" else bad.message
+    raise NotYamlError(_inside(place, bad.line, bad.column), message, bad.hint)
+
+
+def _inside(whole: Place, line: int, column: int) -> Place:
+    """A place in a text; one word of a command line has no lines worth naming."""
+    return whole if whole.origin == "command-line" else replace(whole, line=line, column=column)
 
 
 def _events(reader: Any) -> Iterator[Any]:
@@ -209,7 +208,7 @@ def _key(source: _Text, events: Iterator[Any], event: Any, path: str, depth: int
         source.found.complain("yaml-tag", place, message, path=path, hint="write the keys out")
         return None
     if not event.value or (reason := unfit(event.value)):
-        message = f"a key: {reason}" if event.value else "a `:` without a key before it"
+        message = f"a key: {reason}" if event.value else "a key must not be empty"
         source.found.complain("wrong-type", place, message, path=path)
         return None
     return str(event.value)
