@@ -1,0 +1,114 @@
+"""Published tables that are the output of a rule or a unit, planned from their first row."""
+
+import pytest
+
+from launcher.api import load_recipe, plan
+from launcher.planning.learning_rate import learning_rate_at
+
+LLAMA_405B = [(1152, 8e-5, 8000), (2304, 1.6e-4, 4000), (4608, 3.2e-4, 2000)]
+"""Sequences per step, learning rate, warmup steps.
+
+Source: mlcommons/logging@7bbf792 mlperf_logging/rcp_checker/training_6.0.0/rcps_llama31_405b.json.
+"""
+LLAMA_405B_WARMUP = 9_216_000
+
+
+def planned(*, batch, length, optimizer, schedule):
+    return plan(
+        load_recipe(
+            {
+                "global_batch_size": batch,
+                "sequence_length": length,
+                "hidden_size": 1024,
+                "optimizer": optimizer,
+                "schedule": schedule,
+                "cluster": {"nodes": 1, "devices_per_node": 8, "device": "cpu"},
+            }
+        )
+    )
+
+
+def llama_405b(batch, warmup=f"{LLAMA_405B_WARMUP} samples"):
+    """The benchmark's other rows from its first: linear rule, warmup constant in samples."""
+    reference, rate, _ = LLAMA_405B[0]
+    return planned(
+        batch=batch,
+        length=8192,
+        optimizer={"reference_learning_rate": rate, "reference_batch_size": reference, "scaling": "linear"},
+        schedule={"warmup": warmup},
+    ).learning_rate
+
+
+@pytest.mark.parametrize(("batch", "rate", "warmup_steps"), LLAMA_405B)
+def test_llama_405b_follows_from_its_first_row(batch, rate, warmup_steps):
+    """MLPerf's Llama 3.1 405B: rate linear in the batch, warmup of one number of samples at every batch."""
+    found = llama_405b(batch)
+    assert found.peak_learning_rate == pytest.approx(rate, rel=1e-15)
+    assert found.warmup_steps == warmup_steps
+    assert found.warmup_samples == warmup_steps * batch
+
+
+@pytest.mark.parametrize(("batch", "rate", "warmup_steps"), LLAMA_405B)
+@pytest.mark.parametrize("unit", ["steps", "tokens"])
+def test_its_warmup_in_other_units(batch, rate, warmup_steps, unit):
+    """The same warmup written in the steps of that row, or in tokens, is the same number of samples."""
+    written = {"steps": warmup_steps, "tokens": LLAMA_405B_WARMUP * 8192}[unit]
+    assert llama_405b(batch, f"{written} {unit}").warmup_samples == LLAMA_405B_WARMUP
+
+
+def test_its_rows_rise_alike_per_step_and_not_per_sample():
+    """At equal samples inside the warmup the rate is linear in the batch, far below any peak.
+
+    The runs end within 272 steps or 5 % of the ramp: the table is a test of arithmetic, not a proof of the rule.
+    """
+    at = {batch: llama_405b(batch).schedule for batch, _, _ in LLAMA_405B}
+    samples = 1_152_000
+    smallest = learning_rate_at(schedule=at[1152], samples=samples)
+    for batch, rate, _ in LLAMA_405B:
+        found = learning_rate_at(schedule=at[batch], samples=samples)
+        assert found == pytest.approx(smallest * batch / 1152, rel=1e-12)
+        assert found == pytest.approx(rate * samples / LLAMA_405B_WARMUP, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("written", "samples"),
+    [
+        # GPT-3's 375 million tokens, at 2048 tokens a sequence, as BLOOM rounds them:
+        # bigscience-workshop/bigscience@9e64ede train/tr11-176B-ml/tr11-176B-ml.slurm, LR_WARMUP_SAMPLES
+        ("375M tokens", 183_105),
+        ("183105 samples", 183_105),
+    ],
+)
+def test_warmup_of_gpt3_and_bloom(written, samples):
+    """BLOOM's LR_WARMUP_SAMPLES is GPT-3's 375M tokens in sequences of 2048, rounded down; so the plan shows it."""
+    found = planned(
+        batch=2048, length=2048, optimizer={"learning_rate": 6e-5}, schedule={"warmup": written}
+    ).learning_rate
+    assert found.warmup_samples == samples
+    assert found.warmup_steps == -(-samples // 2048)
+
+
+LAMB = [(512 << doubled, 1000000 >> doubled) for doubled in range(7)]
+"""Batch and steps of LAMB's untuned BERT table, warmup ratio 1/320 at 512 and doubling.
+
+Source: You et al. 2019, arXiv:1904.00962, with the warmup of You et al. 2019, arXiv:1901.08256.
+"""
+
+
+@pytest.mark.parametrize(("batch", "steps"), LAMB)
+def test_lamb_scales_by_the_root_and_keeps_warmup_steps(batch, steps):
+    """LAMB's table is the square-root rule with `warmup_keeps: steps`: 3125 steps of warmup at every batch."""
+    ratio = batch / 512 / 320
+    found = planned(
+        batch=batch,
+        length=128,
+        optimizer={
+            "name": "lamb",
+            "reference_learning_rate": 5 / (2**3 * 1e3),
+            "reference_batch_size": 512,
+            "scaling": "sqrt",
+        },
+        schedule={"warmup": "3125 steps", "warmup_keeps": "steps", "length": f"{steps} steps"},
+    ).learning_rate
+    assert found.peak_learning_rate == pytest.approx(5 / (2**3 * 1e3) * (batch / 512) ** 0.5)
+    assert found.warmup_steps == pytest.approx(ratio * steps)

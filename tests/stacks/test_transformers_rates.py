@@ -1,0 +1,107 @@
+"""The schedules and arguments of Hugging Face's Trainer against the plan's curve: one step late, else the same."""
+
+import pytest
+from driving import curve, plan_of_lengths, rates_used, schedule
+
+from launcher.planning.conventions import hugging_face_warmup, hugging_face_warmup_steps
+
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("fresh_accelerate")]
+
+PEAK = 5e-5
+STEPS = 40
+WARMUPS = [0, 1, 7, 40]
+
+
+def hugging_face(name, **lengths):
+    from transformers import optimization
+
+    make = getattr(optimization, f"get_{name}_schedule_with_warmup")
+    return rates_used(lambda optimizer: make(optimizer, **lengths), steps=STEPS, peak=PEAK)
+
+
+def plan_of(warmup, decay, **rest):
+    return schedule(peak=PEAK, warmup_steps=warmup, total_steps=STEPS, decay=decay, **rest)
+
+
+def exactly(expected):
+    return pytest.approx(expected, rel=1e-12, abs=1e-18)
+
+
+@pytest.mark.parametrize("warmup", WARMUPS)
+@pytest.mark.parametrize("decay", ["linear", "cosine"])
+def test_schedules_are_the_plan_with_a_zero_first_step(warmup, decay):
+    """get_{linear,cosine}_schedule_with_warmup is the plan's curve with first_step: zero, step for step.
+
+    Source: transformers@5.23.0 optimization.py:_get_linear_schedule_with_warmup_lr_lambda,
+    _get_cosine_schedule_with_warmup_lr_lambda.
+    """
+    used = hugging_face(decay, num_warmup_steps=warmup, num_training_steps=STEPS)
+    assert used == exactly(curve(plan_of(warmup, decay), steps=STEPS))
+
+
+@pytest.mark.parametrize("warmup", WARMUPS)
+def test_warmup_is_one_step_late(warmup):
+    """Step k warms up at (k - 1) / W: the first step trains at 0 and the peak comes at W + 1.
+
+    Source: transformers@5.23.0 optimization.py:_get_constant_schedule_with_warmup_lr_lambda.
+    """
+    used = hugging_face("constant", num_warmup_steps=warmup)
+    shares = [hugging_face_warmup(step=step, warmup_steps=warmup) for step in range(1, STEPS + 1)]
+    assert used == exactly([PEAK * share for share in shares])
+    assert used == exactly(curve(plan_of(warmup, "constant"), steps=STEPS))
+    assert used[0] == (0 if warmup else PEAK)
+    if warmup < STEPS:
+        assert used.index(PEAK) == warmup
+
+
+def test_no_step_is_lost_with_one_batch():
+    """first_step: one-batch is the same curve one step earlier: it starts above 0 and is at the peak at step W."""
+    used = hugging_face("linear", num_warmup_steps=7, num_training_steps=STEPS)
+    planned = curve(plan_of(7, "linear", first_step="one-batch"), steps=STEPS)
+    assert planned[:-1] == exactly(used[1:])
+    assert planned.index(max(planned)) + 1 == 7
+
+
+@pytest.mark.parametrize("total", [1, 99, 100, 7038])
+@pytest.mark.parametrize("warmup", [0, 0.0, 0.01, 0.03, 0.2843, 0.999, 1, 1.0, 1.9, 100, 2000])
+def test_warmup_argument(warmup, total, tmp_path):
+    """TrainingArguments.warmup_steps is a number of steps from 1 on, and below 1 a share, rounded up.
+
+    Source: transformers@5.23.0 training_args.py:TrainingArguments.get_warmup_steps.
+    """
+    found = arguments(tmp_path, warmup_steps=warmup).get_warmup_steps(total)
+    assert found == hugging_face_warmup_steps(warmup=warmup, total_steps=total)
+    assert isinstance(found, int)
+
+
+def test_a_share_is_rounded_from_binary(tmp_path):
+    """0.07 of 100 steps is 8 of them in a Trainer and 7 % is 7 in a recipe: why {warmup_steps} is an integer."""
+    found = arguments(tmp_path, warmup_steps=0.07).get_warmup_steps(100)
+    planned = plan_of_lengths(warmup="7 %", length="100 steps").learning_rate.warmup_steps
+    assert found == hugging_face_warmup_steps(warmup=0.07, total_steps=100) == planned + 1
+    assert arguments(tmp_path, warmup_steps=planned).get_warmup_steps(100) == planned
+
+
+def test_nemo_phase_one(tmp_path):
+    """0.2843 of 7038 steps, the warmup of BERT's first phase, is 2001 steps in a Trainer and in a plan.
+
+    Source: NVIDIA/DeepLearningExamples PyTorch/LanguageModeling/BERT, phase 1 at 65536 sequences = 64 x 128 x 8.
+    """
+    found = arguments(tmp_path, warmup_steps=0.2843).get_warmup_steps(7038)
+    planned = plan_of_lengths(warmup="28.43 %", length="7038 steps").learning_rate.warmup_steps
+    assert found == planned == 2001
+
+
+def test_there_is_no_warmup_ratio(tmp_path):
+    """warmup_ratio of version 4 is gone in 5.
+
+    Source: transformers@5.23.0 training_args.py:TrainingArguments.
+    """
+    with pytest.raises(TypeError, match="warmup_ratio"):
+        arguments(tmp_path, warmup_ratio=0.03)
+
+
+def arguments(folder, **options):
+    from transformers import TrainingArguments
+
+    return TrainingArguments(output_dir=str(folder), use_cpu=True, report_to=[], **options)
