@@ -176,8 +176,8 @@ def _limits(plan: RunPlan) -> tuple[Problem, ...]:
         found.append(
             cannot(
                 "parallel.data.strategy",
-                f"`parallel.data.strategy: {strategy}` on CPU: Accelerate would start {layout.world_size} separate "
-                "trainings of one rank each, or drop the sharding, and say nothing",
+                f"`parallel.data.strategy: {strategy}` on CPU: Accelerate would start {layout.world_size} lone "
+                "trainings, or drop the sharding, and say nothing",
                 hint="use launch.engine: deepspeed" if strategy == "zero" else "write strategy: ddp",
             )
         )

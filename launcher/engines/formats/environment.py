@@ -24,7 +24,7 @@ VISIBLE_DEVICES = {
     "hpu": "HABANA_VISIBLE_MODULES",
 }
 
-_RANKS = "the number of ranks follows from cluster.nodes and cluster.devices_per_node"
+_RANKS = "write cluster.nodes and cluster.devices_per_node"
 _DEVICES = "write cluster.devices"
 # variables the plan owns -> what to write instead
 _OWNED = {
@@ -95,7 +95,7 @@ def environment_problems(plan: RunPlan, values: Mapping[str, str | None]) -> tup
                 Problem(
                     code="native-owns-key",
                     path=path,
-                    message=f"`{path}` sets a variable that the plan sets",
+                    message=f"`{path}: {text}` sets what the plan owns",
                     hint=cure,
                 )
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from json import dumps
 from typing import Any
 
 from launcher.errors import Problem
@@ -35,14 +36,14 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def key_problems(native: Mapping[str, Any], owned: Mapping[str, str], *, path: str) -> tuple[Problem, ...]:
     """Keys of native that the plan owns. owned: dotted key -> the recipe key to write instead; path: in the recipe."""
     found = []
-    for key in leaves(native):
+    for key, value in leaves(native).items():
         owner = _owner(key, owned)
         if owner is not None:
             found.append(
                 Problem(
                     code="native-owns-key",
                     path=f"{path}.{key}",
-                    message=f"`{path}.{key}` sets a number that the plan owns",
+                    message=f"`{path}.{key}: {dumps(value)}` sets what the plan owns",
                     hint=owned[owner],
                 )
             )
@@ -74,7 +75,7 @@ def flag_problems(argv: tuple[str, ...], owned: Mapping[str, str]) -> tuple[Prob
                 Problem(
                     code="native-owns-key",
                     path=path,
-                    message=f"`{word}` sets a flag that the plan owns",
+                    message=f"`{word}` sets what the plan owns",
                     hint=owned[flag],
                 )
             )

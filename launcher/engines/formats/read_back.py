@@ -43,7 +43,7 @@ def differences(plan: RunPlan, bundle: LaunchBundle) -> tuple[Problem, ...]:
     ]
     ranks = started_ranks(bundle)
     if ranks is not None and ranks != plan.layout.world_size:
-        found.append(_Difference("the commands", "ranks", ranks, plan.layout.world_size))
+        found.append(_Difference("the command line", "ranks", ranks, plan.layout.world_size))
     return tuple(
         Problem(
             code="rendered-differs",

@@ -1,0 +1,3 @@
+"""An engine whose own dependency is missing."""
+
+import mpi_that_nobody_installed  # noqa: F401
