@@ -15,35 +15,44 @@ from launcher.testing import HOSTILE, changed, sample_plans
 
 pytestmark = pytest.mark.real
 
-PLANS = sample_plans()
 SCRIPTS = Path(__file__).parent / "scripts"
+PLANS = sample_plans()
 GIVEN = [word.replace("{{", "{").replace("}}", "}") for word in HOSTILE]
 
 
 def run(bundle, *, workdir, seconds=300):
-    """Starts the one command with nothing in its environment but what was rendered, PATH and HOME."""
-    (command,) = bundle.commands
+    """Starts every command with nothing in its environment but what was rendered, PATH and HOME."""
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
-    env = {"PATH": path, "HOME": os.environ["HOME"], **command.env}
-    process = subprocess.Popen(
-        command.argv,
-        env=env,
-        cwd=workdir,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    started = [
+        subprocess.Popen(
+            command.argv,
+            env={"PATH": path, "HOME": os.environ["HOME"], **command.env},
+            cwd=workdir,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        for command in bundle.commands
+    ]
     try:
-        output, _ = process.communicate(timeout=seconds)
+        outputs = [process.communicate(timeout=seconds)[0] for process in started]
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, output.decode(errors="replace")
+        for process in started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return [process.returncode for process in started], b"".join(outputs).decode(errors="replace")
+
+
+def two_nodes(plan):
+    """Two nodes of one process each, on this machine: the ranks and their batch stay the same."""
+    return changed(plan, layout={"num_nodes": 2, "devices_per_node": 1}, launch={"main_address": "auto"})
 
 
 @pytest.mark.parametrize(
     ("engine", "case"),
     [
+        ("torchrun", "cpu-2x1"),
+        ("accelerate", "cpu-2x1"),
         ("torchrun", "cpu-1x2"),
         ("accelerate", "cpu-1x2"),
         ("accelerate", "cpu-1x1"),
@@ -65,14 +74,15 @@ def test_the_ranks_that_see_each_other_are_the_planned_ones(engine, case, tmp_pa
         "workdir": str(SCRIPTS),
         "engine": engine,
     }
-    plan = changed(PLANS[case], launch=launch)
-    bundle = find_plugin("launcher.engines", engine).render(plan, ["localhost"]).placed(str(folder))
+    plan = changed(two_nodes(PLANS["cpu-1x2"]) if case == "cpu-2x1" else PLANS[case], launch=launch)
+    hosts = ["localhost"] * plan.layout.num_nodes
+    bundle = find_plugin("launcher.engines", engine).render(plan, hosts).placed(str(folder))
     for name, text in {**bundle.files, "plan.json": json.dumps(plan.to_dict(), indent=1)}.items():
         (folder / name).write_text(text)
 
-    code, output = run(bundle, workdir=SCRIPTS)
+    codes, output = run(bundle, workdir=SCRIPTS)
 
-    assert code == 0, output
+    assert set(codes) == {0}, output
     seen = [json.loads(path.read_text()) for path in sorted(folder.glob("seen.*.json"))]
     assert [rank["rank"] for rank in seen] == list(range(plan.layout.world_size))
     for rank in seen:
