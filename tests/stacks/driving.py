@@ -59,7 +59,7 @@ def lagging(planned, *, steps, lag):
     ]
 
 
-def plan_of_lengths(*, warmup, length, batch=BATCH):
+def plan_of_lengths(*, warmup, length, batch=BATCH, peak=1e-3, **schedule):
     """The plan of a recipe with a learning rate and these lengths, on one CPU."""
     from launcher.api import load_recipe, plan
 
@@ -69,8 +69,8 @@ def plan_of_lengths(*, warmup, length, batch=BATCH):
                 "global_batch_size": batch,
                 "sequence_length": 128,
                 "hidden_size": 64,
-                "optimizer": {"learning_rate": 1e-3},
-                "schedule": {"warmup": warmup, "length": length},
+                "optimizer": {"learning_rate": peak},
+                "schedule": {"warmup": warmup, "length": length, **schedule},
                 "cluster": {"nodes": 1, "devices_per_node": 1, "device": "cpu"},
             }
         )

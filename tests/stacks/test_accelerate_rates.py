@@ -40,14 +40,6 @@ def test_a_prepared_schedule_steps_once_per_process(two_ranks, split_batches):
     assert used.count(0.0) == (1 if split_batches else 1 + total // PROCESSES)
 
 
-def test_ten_thousand_steps_on_four_processes_end_at_2500():
-    """The schedule of a run of 10,000 steps on 4 GPUs is over at step 2,500.
-
-    Source: Lightricks/LTX-Video-Trainer#67, huggingface/accelerate#2926.
-    """
-    assert accelerate_scheduler_steps(optimizer_steps=2500, num_processes=4) == 10_000
-
-
 @pytest.mark.torch
 @pytest.mark.usefixtures("fresh_accelerate")
 @pytest.mark.parametrize("adjust_scheduler", [True, False])

@@ -82,10 +82,10 @@ def test_a_share_is_rounded_from_binary(tmp_path):
     assert arguments(tmp_path, warmup_steps=planned).get_warmup_steps(100) == planned
 
 
-def test_nemo_phase_one(tmp_path):
-    """0.2843 of 7038 steps, the warmup of BERT's first phase, is 2001 steps in a Trainer and in a plan.
+def test_warmup_of_bert_phase_one(tmp_path):
+    """0.2843 of 7038 steps, the warmup of BERT's first phase, is as many steps in a Trainer as in a plan: 2001.
 
-    Source: NVIDIA/DeepLearningExamples PyTorch/LanguageModeling/BERT, phase 1 at 65536 sequences = 64 x 128 x 8.
+    Source: NVIDIA/DeepLearningExamples@2de2945 PyTorch/LanguageModeling/BERT/scripts/configs/pretrain_config.sh.
     """
     found = arguments(tmp_path, warmup_steps=0.2843).get_warmup_steps(7038)
     planned = plan_of_lengths(warmup="28.43 %", length="7038 steps").learning_rate.warmup_steps
