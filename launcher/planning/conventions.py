@@ -21,6 +21,7 @@ __all__ = [
     "nanogpt_mup_warmup",
     "nanogpt_warmup",
     "olmo_core_scale",
+    "power_lines_batch_scale",
 ]
 
 
@@ -113,8 +114,16 @@ def nanochat_batch_tokens(
 
     Source: karpathy/nanochat@92d63d4 scripts/base_train.py, after Bergsma et al. 2025, arXiv:2505.13738.
     """
-    wanted = reference_batch_tokens * (total_tokens / reference_tokens) ** 0.383
+    wanted = reference_batch_tokens * power_lines_batch_scale(data_scale=total_tokens / reference_tokens)
     return int(2 ** round(math.log2(wanted)))
+
+
+def power_lines_batch_scale(*, data_scale: float) -> float:
+    """Factor on the best batch in tokens when the data grow by a factor: data_scale ** 0.383.
+
+    Source: Bergsma et al. 2025, arXiv:2505.13738.
+    """
+    return math.pow(data_scale, 0.383)
 
 
 def nanochat_weight_decay(

@@ -55,7 +55,7 @@ class _Parts:
     @property
     def problems(self) -> tuple[Problem, ...]:
         blocks = (self.global_batch, self.batch, self.model, self.layout, self.rate, self.timeline)
-        return _without_echoes(tuple(problem for block in blocks for problem in block.problems))
+        return tuple(problem for block in blocks for problem in block.problems)
 
 
 def make_plan(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> RunPlan:
@@ -64,13 +64,14 @@ def make_plan(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> Ru
     Raises PlanError with every problem that was found, and with alternatives where the batch does not divide.
     """
     parts = _solve(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin)
-    problems = (
+    found = (
         *parts.problems,
         *choice_problems(recipe),
         *_layout_problems(recipe, parts),
         *no_effect(recipe),
         *not_yet_used(recipe),
     )
+    problems = _without_echoes(found)
     if any(problem.severity == "error" for problem in problems):
         raise _refusal(recipe=recipe, cluster=cluster, parts=parts, problems=problems)
     return _join(recipe=recipe, cluster=cluster, parts=parts, problems=problems)

@@ -13,7 +13,18 @@ from launcher.spec.plan import RunPlan
 from launcher.spec.recipe import Recipe
 from launcher.units import Amount, parse_amount
 
-__all__ = ["amount", "changed", "codes", "count", "only", "plan_of", "recipe_of", "refusal_of", "severities"]
+__all__ = [
+    "amount",
+    "changed",
+    "codes",
+    "count",
+    "errors",
+    "only",
+    "plan_of",
+    "recipe_of",
+    "refusal_of",
+    "severities",
+]
 
 
 def amount(text: str) -> Amount:
@@ -56,6 +67,11 @@ def refusal_of(recipe: Recipe | None = None, **keys) -> PlanError:
 def codes(found: RunPlan | PlanError) -> list[str]:
     """Codes of all problems, in order."""
     return [problem.code for problem in found.problems]
+
+
+def errors(found: RunPlan | PlanError) -> list[str]:
+    """Codes of the problems that refuse."""
+    return [problem.code for problem in found.problems if problem.severity == "error"]
 
 
 def severities(found: RunPlan | PlanError) -> dict[str, str]:
