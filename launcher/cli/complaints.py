@@ -13,17 +13,18 @@ __all__ = ["print_bug", "print_refusal"]
 
 def print_refusal(error: LauncherError, around: Surroundings, *, as_json: bool) -> None:
     """Every error and how many, on stderr; the ways out, or the whole as JSON, on stdout."""
+    errors = [problem for problem in error.problems if problem.severity == "error"]
+    for problem in errors:
+        around.tell(str(problem))
+    around.tell(f"{len(errors)} problem{'s' if len(errors) != 1 else ''}")
+    around.stderr.flush()
     if as_json:
         around.say(json.dumps(refusal(error), indent=1))
     elif isinstance(error, PlanError) and error.alternatives:
         from launcher.reporting.ways_out import ways_out
 
-        around.say("\n".join(ways_out(error.alternatives)))
+        around.say("\n".join(["", *ways_out(error.alternatives)]))
     around.stdout.flush()
-    errors = [problem for problem in error.problems if problem.severity == "error"]
-    for problem in errors:
-        around.tell(str(problem))
-    around.tell(f"{len(errors)} problem{'s' if len(errors) != 1 else ''}")
 
 
 def refusal(error: LauncherError) -> dict[str, Any]:

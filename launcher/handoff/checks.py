@@ -46,10 +46,11 @@ def _check_nodes(plan: RunPlan) -> tuple[Problem, ...]:
     """Commands for other machines must not all start on this one."""
     if plan.layout.num_nodes == 1 or plan.launch.executor != "local":
         return ()
+    nodes = plan.layout.num_nodes
     problem = Problem(
         code="not-yet-supported",
         path="cluster.nodes",
-        message=f"`launch.executor: local` starts processes on this machine; the plan has {plan.layout.num_nodes} nodes",
+        message=f"`launch.executor: local` starts processes on this machine; the plan has {nodes} nodes",
         hint="start on each node what `batchwright render` prints for it",
     )
     return (problem,)

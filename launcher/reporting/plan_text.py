@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from launcher.errors import Problem
+from launcher.planning.support import unsupported
 from launcher.reporting.columns import WIDTH, labelled, wrapped
 from launcher.reporting.glyphs import Colour, Glyphs
 from launcher.reporting.rate_text import rate_lines, show_large
@@ -57,7 +58,7 @@ def plan_text(
 
         lines += ["", *(ways_out(plan.alternatives, title="alternatives") if plan.alternatives else [_NONE])]
     if not explain:
-        lines += labelled("next", _next(plan, recipe_path, glyphs))
+        lines += labelled("next", _next(plan, recipe, recipe_path, glyphs))
     return lines
 
 
@@ -103,12 +104,12 @@ def _model(model: ModelPlan) -> str:
     words = [model.kind]
     named = {
         "layers": model.num_layers,
-        "wide": model.hidden_size,
+        "hidden": model.hidden_size,
         "heads": model.num_attention_heads,
         "feed-forward": model.intermediate_size,
-        "words": model.vocab_size,
+        "vocabulary": model.vocab_size,
     }
-    words += [f"{show_count(number)} {name}" for name, number in named.items() if number is not None]
+    words += [f"{name} {show_count(number)}" for name, number in named.items() if number is not None]
     if model.num_parameters is not None:
         words.append(f"{show_large(model.num_parameters)} parameters")
     return ", ".join(words)
@@ -152,12 +153,19 @@ def _remarks(problems: tuple[Problem, ...], glyphs: Glyphs) -> list[str]:
     return lines
 
 
-def _next(plan: RunPlan, recipe_path: str, glyphs: Glyphs) -> list[str]:
-    runnable = plan.launch.script is not None or plan.launch.module is not None
+def _next(plan: RunPlan, recipe: Recipe, recipe_path: str, glyphs: Glyphs) -> list[str]:
     views = ["--explain: where each number comes from", "--json: all of it"]
     if plan.alternatives:
         views.insert(1, "--alternatives")
-    return [
-        f"batchwright run {recipe_path}" if runnable else "write launch.script, then batchwright run",
-        glyphs.dot.join(views),
-    ]
+    return [_next_step(plan, recipe, recipe_path), glyphs.dot.join(views)]
+
+
+def _next_step(plan: RunPlan, recipe: Recipe, recipe_path: str) -> str:
+    """What can really be done with this plan."""
+    if unsupported(recipe):
+        return "it can be planned and not yet be run: see the keys that are not used yet"
+    if plan.launch.script is None and plan.launch.module is None:
+        return "write launch.script, then batchwright run"
+    if plan.layout.num_nodes > 1 and plan.launch.executor == "local":
+        return f"batchwright render {recipe_path} -o DIR"
+    return f"batchwright run {recipe_path}"

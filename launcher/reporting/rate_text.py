@@ -22,7 +22,7 @@ def rate_lines(plan: RunPlan, recipe: Recipe, glyphs: Glyphs) -> list[str]:
             "no learning rate is planned: optimizer.learning_rate is not written",
         ]
     return [
-        _peak(rate, recipe),
+        f"{_peak(rate, recipe)}; {_applied(plan, rate)}",
         _warmup(plan, rate, recipe),
         _decay(plan, rate, recipe),
         _points(rate, glyphs),
@@ -52,8 +52,8 @@ def _peak(rate: LearningRatePlan, recipe: Recipe) -> str:
     )
     reference = show_rate(rate.reference_learning_rate)
     return (
-        f"peak {show_rate(rate.peak_learning_rate)} = {reference}, as tuned at {at},"
-        f" x {rate.scale:.4g} ({rate.scaling_rule} rule)"
+        f"peak {show_rate(rate.peak_learning_rate)} = {reference} (at {at}) x {rate.scale:.4g}"
+        f" ({rate.scaling_rule} rule)"
     )
 
 
@@ -74,10 +74,10 @@ def _decay(plan: RunPlan, rate: LearningRatePlan, recipe: Recipe) -> str:
         shape += f", the last {recipe.schedule.decay_length} {schedule.decay_shape}"
     target = "" if schedule.decay == "constant" else f" to {show_rate(rate.final_learning_rate)}"
     if rate.total_steps is None or rate.total_samples is None:
-        return f"{shape}{target}, no end is planned; {_applied(plan, rate)}"
+        return f"{shape}{target}, no end is planned"
     amounts = _conversions(plan, recipe.schedule.length, steps=rate.total_steps, samples=rate.total_samples)
     word = "for" if schedule.decay == "constant" else "at"
-    return f"{shape}{target} {word} {' = '.join(amounts)}; {_applied(plan, rate)}"
+    return f"{shape}{target} {word} {' = '.join(amounts)}"
 
 
 def _points(rate: LearningRatePlan, glyphs: Glyphs) -> str:
@@ -97,7 +97,7 @@ def _applied(plan: RunPlan, rate: LearningRatePlan) -> str:
     if rate.owner.startswith("engine:"):
         return f"applied by {plan.launch.engine}'s {rate.owner.removeprefix('engine:')}"
     if plan.applied_by.get("learning_rate") == "argument":
-        return "handed to the script as an argument"
+        return "passed to the script"
     return "the script must apply it"
 
 
@@ -112,8 +112,10 @@ def _conversions(plan: RunPlan, written: Amount | None, *, steps: int, samples: 
         known["tokens"] = (samples * tokens, f"{show_large(samples * tokens)} tokens")
     if written is None:
         return [text for _, text in known.values()]
-    same = [unit for unit, (number, _) in known.items() if unit == written.unit and number == written.number]
-    return [str(written), *(text for unit, (_, text) in known.items() if unit not in same)]
+    # rounding to whole steps and sequences does not make it another amount
+    grain = {"steps": 1, "samples": 1, "tokens": tokens or 1}
+    written_again = written.unit in known and abs(known[written.unit][0] - written.number) < grain[written.unit]
+    return [str(written), *(text for unit, (_, text) in known.items() if unit != written.unit or not written_again)]
 
 
 def _length_without_rate(plan: RunPlan) -> list[str]:

@@ -15,14 +15,15 @@ def ways_out(alternatives: Sequence[Alternative], *, title: str = "ways out") ->
     """Ranked, best first, with how to apply one."""
     rows = [
         (
-            f"{rank}  {alternative.change}",
+            str(rank),
+            alternative.change,
             _batch(alternative.batch),
             ", ".join(alternative.keeps) or "-",
             ", ".join(alternative.changes) or "nothing",
         )
         for rank, alternative in enumerate(alternatives, start=1)
     ]
-    return [*table((title, "batch", "keeps", "changes"), rows), "apply one with --set, or write it"]
+    return [*table(("", title, "batch", "keeps", "changes"), rows), "apply one with --set, or write it"]
 
 
 def _batch(batch: BatchPlan) -> str:

@@ -138,5 +138,3 @@ class TestCompiler:
         on_gpu = dataclasses.replace(deepspeed.layout, device_kind="cuda")
         assert self.problems(plan, {"PATH": ""}) == ()
         assert self.problems(dataclasses.replace(deepspeed, layout=on_gpu), {"PATH": ""}) == ()
-
-

@@ -30,7 +30,15 @@ def test_the_run_folder_is_complete_and_private(jobs):
     """Everything needed to repeat a run is in its folder, and only its owner reads it."""
     jobs.run(does="exit:0")
     (run,) = jobs.runs()
-    names = {"plan.json", "bundle.json", "recipe.yaml", "commands.txt", "environment.txt", "status.json", "logs"}
+    names = {
+        "plan.json",
+        "bundle.json",
+        "recipe.yaml",
+        "commands.txt",
+        "environment.txt",
+        "status.json",
+        "logs",
+    }
     assert {path.name for path in run.iterdir()} == names
     assert (run / "recipe.yaml").read_text() == jobs.recipe.read_text()
     assert run.stat().st_mode & 0o777 == 0o700
@@ -72,7 +80,7 @@ def test_another_launch_does_not_leak_in(jobs):
     assert started["env"]["HF_HOME"] == "/models"
 
 
-@pytest.mark.parametrize("name", ["a 0", "it's \"odd\" $(id)", "line\nbreak", "\u00e9\u4e2d"])
+@pytest.mark.parametrize("name", ["a 0", 'it\'s "odd" $(id)', "line\nbreak", "\u00e9\u4e2d"])
 def test_odd_folders(jobs, name):
     """Folders with blanks, quotes, line breaks and letters of any script arrive byte for byte."""
     target = jobs.folder / name / "run"
@@ -143,7 +151,9 @@ def test_while_it_runs_status_says_so(jobs):
     process.communicate(timeout=30)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_asked_to_end(jobs, number, code):
     """One signal to us ends the engine and what it started in sessions of its own; nothing is left."""
     process = jobs.start(does="child hang")
@@ -212,7 +222,6 @@ def test_an_engine_that_is_killed_leaves_nothing(jobs):
     """When the engine itself is killed, its workers do not train on."""
     process = jobs.start(does="stubborn-child hang")
     jobs.wait_for(".hangs")
-    (run,) = jobs.runs()
     engine = [pid for pid in jobs.left() if b"torchrun" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(engine[0], signal.SIGKILL)
     process.communicate(timeout=30)
@@ -254,10 +263,10 @@ def test_all_that_is_missing_is_said_at_once(jobs):
     jobs.recipe.write_text(jobs.recipe.read_text() + "  python: no-such-python\n  pass_env: [ABSENT]\n")
     done = jobs.run()
     assert done.returncode == 78
+    absent = "`no-such-python` is neither beside our own interpreter nor on PATH"
     assert [line for line in done.stderr.splitlines() if "[" in line] == [
         f"{jobs.recipe}:6:11: `script: train.py`: there is no such file in `.` [script-not-found]",
-        f"{jobs.recipe}:8:11: `no-such-python` is neither beside our own interpreter nor on PATH"
-        " [executable-not-found]",
+        f"{jobs.recipe}:8:11: {absent} [executable-not-found]",
         f"{jobs.recipe}:9:14: `ABSENT` is to be handed on and is not set [pass-env-missing]",
     ]
     assert "hint: did you mean `trian.py`?" in done.stderr
