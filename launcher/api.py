@@ -73,8 +73,8 @@ def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> Launc
         raise PlanError(_located(refused, recipe), plan=plan.to_dict())
     names = tuple(hosts) or _host_names(plan.layout.num_nodes)
     try:
-        bundle = find_plugin("launcher.engines", plan.launch.engine).render(plan, names)
-        bundle = find_plugin("launcher.executors", plan.launch.executor).render(plan, bundle)
+        rendered = find_plugin("launcher.engines", plan.launch.engine).render(plan, names)
+        bundle: LaunchBundle = find_plugin("launcher.executors", plan.launch.executor).render(plan, rendered)
     except EngineError as error:
         raise EngineError(_located(error.problems, recipe)) from None
     wrong = differences(plan, bundle)

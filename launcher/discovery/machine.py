@@ -59,7 +59,7 @@ def this_machine(*, environ: Mapping[str, str] | None = None, gpus: Path = _NVID
 
 
 def _nvidia_names(gpus: Path) -> list[str]:
-    names = []
+    names: list[str] = []
     for entry in sorted(gpus.glob("*/information")):
         try:
             lines = entry.read_text().splitlines()
