@@ -79,7 +79,7 @@ def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> Launc
         raise EngineError(_located(error.problems, recipe)) from None
     wrong = differences(plan, bundle)
     if wrong:
-        raise EngineError(wrong)
+        raise EngineError(_located(wrong, recipe))
     return bundle
 
 

@@ -46,16 +46,30 @@ def this_machine(*, environ: Mapping[str, str] | None = None, gpus: Path = _NVID
     """
     environ = os.environ if environ is None else environ  # noqa: TID251 - the machine's own facts
     names = _nvidia_names(gpus)
+    devices = tuple(range(len(names)))
     visible = environ.get("CUDA_VISIBLE_DEVICES")
-    count = len(names)
     if visible is not None:
-        # -1, or an empty value, hides all that follow
-        listed = [entry.strip() for entry in visible.split(",")]
-        hidden = next((at for at, entry in enumerate(listed) if entry in {"", "-1"}), len(listed))
-        count = min(count, hidden)
-    if count == 0:
+        devices = _visible(visible, count=len(names))
+    if not devices:
         return Cluster(nodes=1, devices_per_node=1, device="cpu")
-    return Cluster(nodes=1, devices_per_node=count, device=_catalog_name(names[0]))
+    if devices == tuple(range(len(names))):
+        return Cluster(nodes=1, devices_per_node=len(names), device=_catalog_name(names[0]))
+    return Cluster(nodes=1, devices=devices, device=_catalog_name(names[devices[0]]))
+
+
+def _visible(text: str, *, count: int) -> tuple[int, ...]:
+    """Device numbers up to the first entry that names none (CUDA hides all that follow it).
+
+    Entries by UUID are counted from 0: the driver's folder does not tell their numbers.
+    """
+    found: list[int] = []
+    for place, entry in enumerate(text.split(",")):
+        word = entry.strip()
+        number = int(word) if word.isdecimal() else place if word.startswith(("GPU-", "MIG-")) else -1
+        if not 0 <= number < count or number in found:
+            break
+        found.append(number)
+    return tuple(found)
 
 
 def _nvidia_names(gpus: Path) -> list[str]:

@@ -28,22 +28,33 @@ def test_every_gpu_of_the_driver_counts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("visible", "count", "device"),
+    ("visible", "devices", "device"),
     [
-        ("0,1", 2, "a100-sxm-80gb"),
-        ("3", 1, "a100-sxm-80gb"),
-        ("0,-1,2", 1, "a100-sxm-80gb"),
-        ("", 1, "cpu"),
-        ("-1", 1, "cpu"),
-        ("0,1,2,3,4,5,6,7", 4, "a100-sxm-80gb"),
+        ("0,1", (0, 1), "a100-sxm-80gb"),
+        ("2,3", (2, 3), "a100-sxm-80gb"),
+        ("3", (3,), "a100-sxm-80gb"),
+        ("0,-1,2", (0,), "a100-sxm-80gb"),
+        ("0,0,1", (0,), "a100-sxm-80gb"),
+        ("GPU-1a2b, GPU-3c4d", (0, 1), "a100-sxm-80gb"),
+        ("", None, "cpu"),
+        ("-1", None, "cpu"),
+        ("nonsense", None, "cpu"),
     ],
 )
-def test_visible_devices_narrow_the_machine(tmp_path, visible, count, device):
-    """CUDA_VISIBLE_DEVICES counts up to the first hidden entry, never above what is there."""
+def test_visible_devices_narrow_the_machine(tmp_path, visible, devices, device):
+    """CUDA_VISIBLE_DEVICES names the devices, up to the first entry that is none."""
     found = this_machine(
         environ={"CUDA_VISIBLE_DEVICES": visible}, gpus=driver(tmp_path, *["NVIDIA A100-SXM4-80GB"] * 4)
     )
-    assert (found.devices_per_node, found.device) == (count, device)
+    assert (found.devices, found.device) == (devices, device)
+
+
+def test_all_devices_visible_is_a_count(tmp_path):
+    """Naming every device in order is the same machine as naming none."""
+    folder = driver(tmp_path, *["NVIDIA A100-SXM4-80GB"] * 2)
+    assert this_machine(environ={"CUDA_VISIBLE_DEVICES": "0,1"}, gpus=folder) == this_machine(
+        environ={}, gpus=folder
+    )
 
 
 def test_an_unlisted_model_keeps_its_own_name(tmp_path):
