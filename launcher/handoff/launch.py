@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,7 +19,7 @@ from launcher.handoff.run_folder import create_named_folder, create_run_folder, 
 from launcher.handoff.signals import signals_as_bytes
 from launcher.handoff.status import State, time_stamp, write_status
 from launcher.handoff.streams import copied_to_log
-from launcher.reporting.run_log import read_log
+from launcher.reporting.run_log import StepLine, read_log
 from launcher.reporting.run_text import closing_line, error_context, header_lines, show_duration
 from launcher.spec.bundle import LaunchBundle
 
@@ -195,11 +195,20 @@ def _sum_up(run: _Run, ending: Ending, say: Say) -> None:
             say(f"        | {line}")
         say(f"        log: {shown}/logs/launch.log")
     if steps:
-        from launcher.reporting.curves import draw_curves
+        say(f"curves  {_drawn(run, steps) or f'{shown}/curves.png'}")
 
-        target = run.directory / "curves.png"
-        drawn = draw_curves(steps=steps, plan=run.order.plan, target=target)
-        say(f"curves  {shown}/curves.png" if drawn else "curves  not drawn: matplotlib is not installed")
+
+def _drawn(run: _Run, steps: Sequence[StepLine]) -> str:
+    """Draws the curves; why not, when it cannot. A picture never changes how a job ended."""
+    from launcher.reporting.curves import draw_curves
+
+    try:
+        drawn = draw_curves(steps=steps, plan=run.order.plan, target=run.directory / "curves.png")
+    except KeyboardInterrupt:
+        return "not drawn: interrupted"
+    except Exception as error:  # noqa: BLE001 - whatever a plotting library raises on this machine
+        return f"not drawn: {type(error).__name__}: {error}"
+    return "" if drawn else "not drawn: matplotlib is not installed (pip install 'batchwright[train]')"
 
 
 def _shown(path: Path) -> str:
