@@ -1,22 +1,11 @@
 """Published tables that are the output of a rule or a unit, planned from their first row."""
 
 import pytest
+from published import LLAMA_405B
 
 from launcher.api import load_recipe, plan
 from launcher.planning.learning_rate import learning_rate_at
 
-LLAMA_405B = [
-    (1152, 8e-5, 8000),
-    (1008, 7e-5, 9143),
-    (2304, 1.6e-4, 4000),
-    (4608, 3.2e-4, 2000),
-    (6912, 4.8e-4, 1334),
-    (9216, 6.4e-4, 1000),
-]
-"""Sequences per step, learning rate, warmup steps; the first row is the reference.
-
-Source: mlcommons/logging@7bbf792 mlperf_logging/rcp_checker/training_5.0.0/rcps_llama31_405b.json.
-"""
 LLAMA_405B_WARMUP = 9_216_000
 
 
