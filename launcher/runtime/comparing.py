@@ -34,10 +34,13 @@ class Report:
 def compare(
     plan: RunPlan, reports: Sequence[Report], *, absent: Sequence[int] = (), timeout_seconds: float = 0
 ) -> tuple[Problem, ...]:
-    """Every difference between the plan and the ranks that reported, one problem each; empty when they agree."""
-    return (
-        *_missing(plan, absent, timeout_seconds),
-        *_ranks(plan, reports, absent),
+    """Every difference between the plan and the ranks that reported, one problem each; empty when they agree.
+
+    With another number of ranks the rest is a consequence, and only that is said.
+    """
+    number = (*_missing(plan, absent, timeout_seconds), *_number_of_ranks(plan, reports))
+    return number or (
+        *_places(plan, reports),
         *_devices(plan, reports),
         *_agreement(reports),
         *_engines(reports),
@@ -62,23 +65,25 @@ def _missing(plan: RunPlan, absent: Sequence[int], timeout_seconds: float) -> li
     ]
 
 
-def _ranks(plan: RunPlan, reports: Sequence[Report], absent: Sequence[int]) -> list[Problem]:
-    """Number of ranks, then ranks per node."""
-    layout = plan.layout
-    sizes = sorted({report.world_size for report in reports})
-    if sizes != [layout.world_size]:
-        found = " and ".join(str(size) for size in sizes)
-        return [
-            _differs(
-                f"planned {_many(layout.world_size, 'rank')}, found {found}",
-                because=[
-                    f"rank {report.rank} on {report.node} sees {report.world_size}" for report in reports[:4]
-                ],
-                hint="start the job by its rendered command, which asks for the planned number of processes",
-            )
-        ]
-    per_node = Counter(report.node for report in reports)
-    if absent or all(size == layout.devices_per_node for size in per_node.values()):
+def _number_of_ranks(plan: RunPlan, reports: Sequence[Report]) -> list[Problem]:
+    planned, sizes = plan.layout.world_size, sorted({report.world_size for report in reports})
+    if sizes == [planned]:
+        return []
+    sees = [f"rank {report.rank} on {report.node} sees {report.world_size}" for report in reports[:4]]
+    causes = dict.fromkeys(words for report in reports for words in report.differences)
+    return [
+        _differs(
+            f"planned {_many(planned, 'rank')}, found {' and '.join(str(size) for size in sizes)}",
+            because=[*sees, *causes],
+            hint="start the job by its rendered command, which asks for the planned number of processes",
+        )
+    ]
+
+
+def _places(plan: RunPlan, reports: Sequence[Report]) -> list[Problem]:
+    """Ranks per node."""
+    layout, per_node = plan.layout, Counter(report.node for report in reports)
+    if all(size == layout.devices_per_node for size in per_node.values()):
         return []
     return [
         _differs(

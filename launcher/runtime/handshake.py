@@ -21,7 +21,7 @@ from launcher.runtime.reducers import Reducer
 from launcher.runtime.world import World
 from launcher.spec.plan import RunPlan
 
-__all__ = ["Meeting", "prove"]
+__all__ = ["Meeting", "agreement", "meet", "prove"]
 
 FAREWELL_SECONDS = 5  # long enough for every rank to read the others' reports before the store's host ends
 _meetings = count()  # one namespace of keys per meeting; all ranks meet in the same order
@@ -85,6 +85,17 @@ def prove(plan: RunPlan, world: World, reducer: Reducer) -> list[Report]:
         meeting.part(problems, ranks=[each.rank for each in reports])
         leave(world, error=str(problems[0]))
     return reports
+
+
+def agreement(plan: RunPlan, reports: Sequence[Report], *, seconds: float) -> str:
+    """The line that says that the world is the planned one."""
+    nodes, versions = len({report.node for report in reports}), reports[0].versions
+    hosts = "1 host" if nodes == 1 else f"{nodes} hosts"
+    libraries = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "python")
+    return (
+        f"world   {len(reports)} of {plan.layout.world_size} ranks agree: {hosts}, {libraries}, "
+        f"plan {plan.plan_hash[:6]}  {seconds:.1f} s"
+    )
 
 
 def meet(rank: int, world_size: int) -> Meeting | None:

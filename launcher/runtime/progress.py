@@ -29,13 +29,14 @@ class Progress:
         clock: Callable[[], float] = time.perf_counter,
         resumed: bool = False,
     ) -> None:
-        self.folder, self.total_steps, self.clock = folder, total_steps, clock
+        self.total_steps, self.clock = total_steps, clock
         self.stream = stream or sys.stdout
         self.terminal = self.stream.isatty()
         folder.mkdir(parents=True, exist_ok=True)
+        self.log, self.evaluations = folder / "log.jsonl", folder / "evaluation.jsonl"
         if not resumed:
-            (folder / "evaluation.jsonl").unlink(missing_ok=True)
-        self.log = (folder / "log.jsonl").open("a" if resumed else "w", encoding="utf-8")
+            self.log.write_text("")
+            self.evaluations.unlink(missing_ok=True)
         self.started = self._spoke = clock()
         self._mean_seconds: float | None = None
         self.first_loss: float | None = None
@@ -43,8 +44,7 @@ class Progress:
 
     def step(self, entry: Mapping[str, Any]) -> None:
         """Logs a step, and shows it when it is time to, when it is the first and when it is the last."""
-        self.log.write(json.dumps(entry) + "\n")
-        self.log.flush()
+        _append(self.log, entry)
         if self.first_loss is None:
             self.first_loss = entry["loss"]
         else:  # the first step of a run is slow in its own way
@@ -62,8 +62,7 @@ class Progress:
     def record(self, values: Mapping[str, float]) -> None:
         """Numbers of the script's own at this step (a validation loss): shown, and kept in evaluation.jsonl."""
         entry = {"step": self.last.get("step", 0), "samples": self.last.get("samples", 0), **values}
-        with (self.folder / "evaluation.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        _append(self.evaluations, entry)
         shown = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
         self._say(f"step {_of(entry['step'], self.total_steps)}  {shown}")
 
@@ -73,11 +72,7 @@ class Progress:
             return
         took = show_duration(self.clock() - self.started)
         loss = f"loss {self.first_loss:.3f} -> {self.last['loss']:.3f}"
-        self._say(f"done    {self.last['step']} steps, {loss}, took {took}, log {self.folder / 'log.jsonl'}")
-
-    def say(self, text: str) -> None:
-        """A line of its own."""
-        self._say(text)
+        self._say(f"done    {self.last['step']} steps, {loss}, took {took}, log {self.log}")
 
     def _eta(self, entry: Mapping[str, Any]) -> float | None:
         if self.total_steps is None or self._mean_seconds is None:
@@ -118,6 +113,12 @@ def show_speed(per_second: float) -> str:
         if per_second >= factor:
             return f"{per_second / factor:.3g}{prefix}"
     return f"{per_second:.3g}"
+
+
+def _append(path: Path, entry: Mapping[str, Any]) -> None:
+    """One line more; opened anew so that nothing is lost or left open however the script ends."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
 
 
 def _of(step: int, total_steps: int | None) -> str:

@@ -52,8 +52,8 @@ class Reducer(Protocol):
         """Clips, steps and zeroes; the gradient norm where it is known, and whether the step was skipped."""
 
 
-def reducer_of(trained: Any, *, model: Any = None) -> Reducer:
-    """The reducer of what `runtime.start` was given.
+def reducer_of(trained: Any, *, model: Any = None, processes: int = 1) -> Reducer:
+    """The reducer of what `runtime.start` was given; `processes` the launcher says that it has started.
 
     Raises WorldError[gradients-not-reduced] for a bare module among several ranks.
     """
@@ -72,10 +72,10 @@ def reducer_of(trained: Any, *, model: Any = None) -> Reducer:
         from launcher.runtime.reducers_deepspeed import DeepSpeed
 
         return DeepSpeed(trained)
-    return _torch_reducer(trained)
+    return _torch_reducer(trained, processes=processes)
 
 
-def _torch_reducer(model: Any) -> Reducer:
+def _torch_reducer(model: Any, *, processes: int) -> Reducer:
     inner = getattr(model, "_orig_mod", model)  # torch.compile wraps the wrapper
     if _is(inner, "torch.nn.parallel.distributed", "DistributedDataParallel"):
         return Replicated(inner)
@@ -84,12 +84,13 @@ def _torch_reducer(model: Any) -> Reducer:
     if _is(inner, "torch.distributed.fsdp", "FSDPModule"):
         return Sharded(inner)
     alone = Alone(inner)
-    if alone.world_size > 1:
+    ranks = max(alone.world_size, processes)
+    if ranks > 1:
         raise WorldError(
             [
                 Problem(
                     code="gradients-not-reduced",
-                    message=f"{alone.world_size} ranks train a bare `{type(inner).__name__}`: "
+                    message=f"{ranks} ranks train a bare `{type(inner).__name__}`: "
                     "nothing averages their gradients",
                     hint="give runtime.start the DistributedDataParallel module, the Accelerator or the engine",
                 )

@@ -9,11 +9,12 @@ from typing import Any
 from launcher.errors import Problem, WorldError
 from launcher.planning.accumulation import loss_scale
 from launcher.planning.learning_rate import learning_rate_at, learning_rate_of_step
-from launcher.runtime.comparing import Report
-from launcher.runtime.handshake import meet, prove
-from launcher.runtime.progress import Progress
 from launcher.runtime.group_rates import GroupRates
+from launcher.runtime.handshake import agreement, meet, prove
+from launcher.runtime.losses import summed
+from launcher.runtime.progress import Progress
 from launcher.runtime.reducers import Reducer, reducer_of
+from launcher.runtime.state import read_state, refuse_difference, state_of
 from launcher.runtime.steps import MicroBatch, Share, Step, misused
 from launcher.runtime.totals import global_sum
 from launcher.runtime.world import World, read_plan, read_world
@@ -34,11 +35,12 @@ def start(trained: Any, /, *, model: Any = None, environ: Mapping[str, str] | No
     """
     began = time.perf_counter()
     plan, world = read_plan(environ), read_world(environ)
-    reducer = reducer_of(trained, model=model)
+    _refuse_other_axes(plan)
+    reducer = reducer_of(trained, model=model, processes=world.world_size or 1)
     reports = prove(plan, world, reducer)
     run = Run(plan, world=world, reducer=reducer)
     if run.rank == 0:
-        print(_agreement(plan, reports, time.perf_counter() - began), flush=True)
+        print(agreement(plan, reports, seconds=time.perf_counter() - began), flush=True)
     return run
 
 
@@ -113,10 +115,10 @@ class Run:
         step = self._step
         if step is None or micro not in step.micro_batches or micro.went_backward:
             raise misused("run.backward takes each micro-batch of the current step once")
-        summed = _summed(loss, micro)
+        total = summed(loss, micro)
         micro.went_backward = True
-        self._loss = self._loss + summed.detach().double()
-        self._reducer.backward(summed * self._scale(step))
+        self._loss = self._loss + total.detach().double()
+        self._reducer.backward(total * self._scale(step))
         if not micro.is_last:
             self._reducer.count()
 
@@ -154,23 +156,17 @@ class Run:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs, beside model and optimizer, to go on at any split of the same global batch."""
-        return {
-            "samples": self.samples,
-            "steps": self._number,
-            "num_samples": self._num_samples,
-            "semantics_hash": self.plan.semantics_hash,
-            "learning_rate": self.learning_rate_at(self.samples),
-            "factors": list(self._rates.factors or ()) if self._rates else [],
-        }
+        return state_of(
+            self.plan,
+            samples=self.samples,
+            steps=self._number,
+            num_samples=self._num_samples,
+            factors=(self._rates and self._rates.factors) or (),
+        )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where `state_dict` was taken. Raises WorldError[resume-differs] when that was another training."""
-        found = {"semantics_hash": state["semantics_hash"], "learning_rate": state["learning_rate"]}
-        planned = {
-            "semantics_hash": self.plan.semantics_hash,
-            "learning_rate": self.learning_rate_at(state["samples"]),
-        }
-        _refuse_difference(planned, found, samples=state["samples"])
+        state = read_state(self.plan, state)
         self.samples, self._number, self._num_samples = state["samples"], state["steps"], state["num_samples"]
         if self._rates is not None and state["factors"]:
             self._rates = GroupRates(peak=self._rates.peak, factors=state["factors"])
@@ -231,57 +227,28 @@ class Run:
 
     def _agree_on(self, num_samples: int) -> None:
         """All ranks, and the checkpoint, draw from a dataset of one length: another length is another order."""
-        if self._num_samples not in {None, num_samples}:
-            _refuse_difference(
-                {"num_samples": num_samples}, {"num_samples": self._num_samples}, samples=self.samples
+        if self._num_samples is not None:
+            refuse_difference(
+                "num_samples", planned=num_samples, found=self._num_samples, samples=self.samples
             )
         self._num_samples = num_samples
         meeting = meet(self.rank, self.world_size)
         if meeting is None:
             return
-        said, _ = meeting.exchange(num_samples, seconds=self.plan.launch.handshake_seconds)
-        if len(set(said)) > 1:
+        said, absent = meeting.exchange(num_samples, seconds=self.plan.launch.handshake_seconds)
+        if absent or len(set(said)) > 1:
             found = ", ".join(f"{number} on rank {rank}" for rank, number in enumerate(said))
             message = f"planned one dataset on all ranks, found lengths {found}"
-            raise WorldError(
-                [Problem(code="world-differs", message=message, hint="give every rank the same data")]
-            )
+            hint = "give every rank the same data, and call run.steps on every rank"
+            raise WorldError([Problem(code="world-differs", message=message, hint=hint)])
 
 
-def _summed(loss: Any, micro: MicroBatch) -> Any:
-    if loss.dim() == 0:
-        if micro.idle_slots and not micro.weight_was_read:
-            slots = f"{micro.idle_slots} of {len(micro.weights)} slots"
-            message = f"{slots} idle, and the loss is a scalar that has not seen micro.weight"
-            hint = "give run.backward one loss per sequence, or multiply by micro.weight before summing"
-            raise WorldError([Problem(code="idle-weight-unused", message=message, hint=hint)])
-        return loss
-    if tuple(loss.shape) != (len(micro.weights),):
-        raise misused(
-            f"the loss has shape {tuple(loss.shape)}, expected one per sequence, ({len(micro.weights)},)"
-        )
-    return (loss * micro.weights.to(loss.device)).sum()
-
-
-def _refuse_difference(planned: Mapping[str, Any], found: Mapping[str, Any], *, samples: int) -> None:
-    problems = [
-        Problem(
-            code="resume-differs",
-            message=f"the checkpoint at {samples} samples has {name} {found[name]}, planned is {value}",
-            hint="resume with the recipe it was trained with",
-        )
-        for name, value in planned.items()
-        if found[name] != value
-    ]
-    if problems:
-        raise WorldError(problems)
-
-
-def _agreement(plan: RunPlan, reports: list[Report], seconds: float) -> str:
-    nodes, versions = len({report.node for report in reports}), reports[0].versions
-    libraries = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "python")
-    hosts = "1 host" if nodes == 1 else f"{nodes} hosts"
-    return (
-        f"world   {len(reports)} of {plan.layout.world_size} ranks agree: {hosts}, {libraries}, "
-        f"plan {plan.plan_hash[:6]}  {seconds:.1f} s"
+def _refuse_other_axes(plan: RunPlan) -> None:
+    """Ranks that share a sequence would each be given one of their own."""
+    if plan.batch.data_parallel_size == plan.layout.world_size:
+        return
+    message = (
+        f"{plan.layout.world_size} ranks hold {plan.batch.data_parallel_size} different shares of the batch"
     )
+    hint = "leave launch.runtime out, and let the script hand out its samples"
+    raise WorldError([Problem(code="not-yet-supported", path="parallel", message=message, hint=hint)])

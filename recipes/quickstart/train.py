@@ -9,7 +9,7 @@ from pydoc_data.topics import topics
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 from launcher import runtime
 
@@ -37,7 +37,7 @@ class Block(nn.Module):
 
     def forward(self, x):
         split = self.qkv(self.norm_1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(*split, is_causal=True)
+        attended = scaled_dot_product_attention(*split, is_causal=True)
         x = x + self.out(attended.transpose(1, 2).flatten(-2))
         return x + self.mlp(self.norm_2(x))
 
@@ -57,7 +57,7 @@ class LanguageModel(nn.Module):
         inputs, labels = rows[:, :-1], rows[:, 1:]
         x = self.tokens(inputs) + self.places(torch.arange(inputs.shape[1], device=rows.device))
         logits = self.head(self.norm(self.blocks(x)))
-        return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none").sum(1)
+        return cross_entropy(logits.transpose(1, 2), labels, reduction="none").sum(1)
 
 
 def wrap(model, optimizer, plan):
