@@ -115,8 +115,8 @@ def _tried(asked: _Asked, way: _Way) -> BatchPlan | None:
             recipe = replace(recipe, **{path: value})
     layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=Origin(origin="derived")).value
     size = solve_global_batch(recipe).value
-    if layout is None or size is None:
-        return None
+    assert layout is not None
+    assert size is not None
     if any(problem.code == "batch-larger-than-data" for problem in _lengths(recipe, size)):
         return None
     return solve_batch(recipe=recipe, layout=layout, global_batch_size=size).value
@@ -214,7 +214,7 @@ def _idle_slots(asked: _Asked) -> Iterator[_Way]:
         if enough != accumulation:
             keys.append(("gradient_accumulation_steps", enough))
             changes.append(f"gradient_accumulation_steps {accumulation} -> {enough}")
-        accumulation = None
+            accumulation = None
     kept += _kept_split(micro, accumulation)
     yield _Way(keys=tuple(keys), keeps=tuple(kept), changes=tuple(changes))
 
@@ -233,6 +233,8 @@ def _fewer_ranks(asked: _Asked) -> Iterator[_Way]:
     micro, accumulation = written_split(asked.recipe)
     axes, found = axes_of(asked.recipe.parallel), 0
     for ranks in range(asked.ranks - 1, 0, -1):
+        if ranks * axes.context % axes.expert:
+            continue
         split = split_batch(
             global_batch_size=asked.batch,
             data_parallel_size=ranks,

@@ -37,7 +37,7 @@ def no_batch() -> Problem:
     return Problem(
         code="missing-key",
         path="global_batch_size",
-        message="`global_batch_size` is absent; expected sequences per optimizer step over the whole job",
+        message="`global_batch_size` is missing: expected sequences per optimizer step over the whole job",
         hint="write global_batch_size: 256",
     )
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from fractions import Fraction
 from typing import Any
 
 from launcher.planning.scaling import rule_of
@@ -73,7 +72,7 @@ def _model(model: ModelPlan) -> dict[str, Any]:
 
 def _scaling(recipe: Recipe) -> Any:
     scaling = recipe.optimizer.scaling
-    return _canonical(scaling) if isinstance(scaling, Scaling) else {"rule": rule_of(recipe)}
+    return _canonical(scaling if isinstance(scaling, Scaling) else Scaling(rule=rule_of(recipe)))
 
 
 def _fields(value: Any, *, without: tuple[str, ...]) -> dict[str, Any]:
@@ -86,8 +85,6 @@ def _canonical(value: Any) -> Any:
     """Plain values in which equal quantities are equal: whole floats are integers, amounts are exact."""
     if isinstance(value, Amount):
         return f"{value.number} {value.unit}".strip()
-    if isinstance(value, Fraction):
-        return str(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if is_dataclass(value) and not isinstance(value, type):

@@ -71,7 +71,7 @@ def _choice_problems(recipe: Recipe) -> tuple[Problem, ...]:
             Problem(
                 code="missing-key",
                 path="model.module",
-                message="`model.kind: module` needs `model.module`, which is absent",
+                message="`model.module` is missing: `model.kind: module` needs it",
                 hint="write model.module: package.file:function",
             )
         )
@@ -86,7 +86,7 @@ def _missing_problems(recipe: Recipe) -> tuple[Problem, ...]:
             Problem(
                 code="missing-key",
                 path="hidden_size",
-                message=f"`hidden_size` is absent; expected the width of the model (model.kind: {kind})",
+                message=f"`hidden_size` is missing: expected the width of the model (model.kind: {kind})",
                 hint="write hidden_size: 768, or model.preset",
             )
         )
@@ -95,7 +95,7 @@ def _missing_problems(recipe: Recipe) -> tuple[Problem, ...]:
             Problem(
                 code="missing-key",
                 path="sequence_length",
-                message=f"`sequence_length` is absent; expected the tokens of a sequence (model.kind: {kind})",
+                message=f"`sequence_length` is missing: expected the tokens of a sequence (model.kind: {kind})",
                 hint="write sequence_length: 1024",
             )
         )

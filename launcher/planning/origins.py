@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from launcher.spec.marks import Mark, Origin
 
-__all__ = ["default", "derived", "is_written", "written_or"]
+__all__ = ["default", "derived", "written_or"]
 
 
 def default(formula: str = "") -> Origin:
@@ -17,11 +17,6 @@ def default(formula: str = "") -> Origin:
 def derived(formula: str) -> Origin:
     """It follows from other numbers, which the formula shows: `1024 / (2 x 64)`."""
     return Origin(origin="derived", formula=formula)
-
-
-def is_written(marks: Mapping[str, Mark], path: str) -> bool:
-    """Whether a person wrote this value, or one below it."""
-    return path in marks or any(mark.startswith(f"{path}.") for mark in marks)
 
 
 def written_or(marks: Mapping[str, Mark], path: str, otherwise: Origin) -> Origin:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Literal
 
 from launcher.errors import Problem
 from launcher.planning.model import sequence_tokens
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 Number = int | float | Fraction
+Rule = Literal["none", "linear", "sqrt", "capped", "saturating"]
 
 
 def linear_scale(*, batch: Number, reference_batch: Number) -> float:
@@ -78,7 +80,7 @@ class Rate:
         self.peak, self.reference, self.rule, self.scale = peak, reference, rule, scale
 
 
-def rule_of(recipe: Recipe) -> str:
+def rule_of(recipe: Recipe) -> Rule:
     """Name of the scaling rule; auto is linear for SGD and sqrt for all that normalise by a second moment or a sign."""
     scaling = recipe.optimizer.scaling
     if isinstance(scaling, Scaling):

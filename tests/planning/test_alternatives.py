@@ -148,3 +148,38 @@ def test_a_refusal_is_a_plan_object_too(key):
     assert shown["batch"] is None
     assert shown["layout"]["world_size"] == 2
     assert shown["alternatives"][0]["batch"]["global_batch_size"] == 2
+
+
+def test_ways_that_would_break_the_layout_are_not_offered():
+    """Experts over 4 ranks leave 4 of 8 ranks, not 6 or 5, over which the batch of 60 would divide too."""
+    recipe = recipe_of(global_batch_size=60, devices=8, parallel=Parallel(expert=4))
+    changes = [way.change for way in refusal_of(recipe).alternatives]
+    assert changes == [
+        "global_batch_size=56",
+        "global_batch_size=64",
+        "launch.runtime=true",
+        "cluster.devices_per_node=4",
+    ]
+
+
+def test_a_written_split_gives_way_where_nothing_else_is_left():
+    """Batch 1 with accumulation 2 on 2 ranks: beside 4 sequences and idle slots, the accumulation may go."""
+    ways = refusal_of(global_batch_size=1, devices=2, gradient_accumulation_steps=2).alternatives
+    assert [way.change for way in ways] == [
+        "global_batch_size=4",
+        "launch.runtime=true",
+        "global_batch_size=2 gradient_accumulation_steps=auto",
+        "launch.runtime=true gradient_accumulation_steps=auto",
+        "cluster.devices_per_node=1 gradient_accumulation_steps=auto",
+    ]
+    assert "gradient_accumulation_steps 2 -> auto" in ways[2].changes
+
+
+def test_a_written_split_that_almost_fits_is_kept_with_idle_slots():
+    """3 x 6 x 2 = 36 slots hold 32 sequences: the runtime alone is enough."""
+    ways = refusal_of(
+        global_batch_size=32, devices=2, micro_batch_size=3, gradient_accumulation_steps=6
+    ).alternatives
+    (runtime,) = [way for way in ways if "launch.runtime" in way.change]
+    assert runtime.change == "launch.runtime=true"
+    assert runtime.keeps[-2:] == ("micro_batch_size 3", "gradient_accumulation_steps 6")

@@ -1,0 +1,111 @@
+"""Keys that come later: noted in a plan, refused before rendering, one table for both."""
+
+from dataclasses import fields, replace
+
+import pytest
+from plan_of import amount, codes, plan_of, recipe_of
+
+from launcher.planning.support import LATER, not_yet_used, unsupported
+from launcher.spec.cluster import Cluster, Group, Interconnect
+from launcher.spec.launch import Container, Launch, Network, Slurm
+from launcher.spec.model import Adapter, Model
+from launcher.spec.parallel import Context, DataParallel, Parallel
+from launcher.spec.recipe import Stage
+from launcher.spec.training import Data, Resume, Schedule
+from launcher.units import parse_amount
+
+USES = {
+    "stages": {"stages": (Stage(until=parse_amount("1M samples", kind="ramp")), Stage())},
+    "model.preset": {"model": Model(preset="llama-3-8b")},
+    "model.config": {"model": Model(config="config.json")},
+    "model.module": {"model": Model(kind="module", module="a.b:c")},
+    "model.adapter": {"model": Model(adapter=Adapter())},
+    "model.frozen": {"model": Model(frozen=("embed_tokens",))},
+    "data.kind": {"data": Data(kind="stream"), "launch": Launch(runtime=True)},
+    "schedule.owner": {"schedule": Schedule(owner="engine:WarmupDecayLR")},
+    "cluster.nodes": {"cluster": Cluster(nodes="2..4")},
+    "cluster.groups": {"cluster": Cluster(groups=(Group(nodes=1, devices_per_node=1, device="cpu"),))},
+    "cluster.hostfile": {"cluster": Cluster(hostfile="hosts")},
+    "parallel.virtual_pipeline": {"parallel": Parallel(virtual_pipeline=2)},
+    "parallel.sequence": {"parallel": Parallel(sequence=True)},
+    "parallel.context.algorithm": {"parallel": Parallel(context=Context(size=1, algorithm="ulysses"))},
+    "parallel.data.shard": {"parallel": Parallel(data=DataParallel(strategy="fsdp", shard=1))},
+    "parallel.data.replicate": {"parallel": Parallel(data=DataParallel(strategy="fsdp", replicate=1))},
+    "launch.executor": {"launch": Launch(executor="slurm")},
+    "launch.network.interface": {"launch": Launch(network=Network(interface="eth0"))},
+    "launch.setup": {"launch": Launch(setup=(("module", "load", "cuda"),))},
+    "launch.container": {"launch": Launch(container=Container(image="x"))},
+    "launch.slurm": {"launch": Launch(slurm=Slurm(partition="gpu"))},
+    "launch.template": {"launch": Launch(template="site.in")},
+    "launch.restarts": {"launch": Launch(restarts=2)},
+    "resume": {"resume": Resume(args=("--resume",))},
+    "cluster.interconnect": {
+        "cluster": Cluster(interconnect=Interconnect(between_nodes=parse_amount("50 GB/s", kind="rate")))
+    },
+    "cluster.host_memory": {"cluster": Cluster(host_memory=parse_amount("1 TB", kind="size"))},
+    "cluster.reserve": {"cluster": Cluster(reserve=parse_amount("1 GB", kind="size"))},
+    "cluster.time_limit": {"cluster": Cluster(time_limit=parse_amount("24 h", kind="duration"))},
+    "cluster.price_per_device_hour": {"cluster": Cluster(price_per_device_hour=2.0)},
+    "cluster.power_watts": {"cluster": Cluster(power_watts=700.0)},
+    "cluster.checkpoint_bandwidth": {
+        "cluster": Cluster(checkpoint_bandwidth=parse_amount("1 GB/s", kind="rate"))
+    },
+}
+
+
+def test_every_row_has_an_example():
+    """The table and the examples below name the same keys."""
+    assert set(USES) == {row.path for row in LATER}
+    assert len(LATER) == len(USES)
+
+
+@pytest.mark.parametrize("row", LATER, ids=lambda row: row.path)
+def test_each_key_is_noted_and_refused(row):
+    """In use, a key is a note of the plan and, unless it only feeds estimates, an error before rendering."""
+    recipe = recipe_of(**USES[row.path])
+    declared = replace(recipe.launch, engine="accelerate")
+    recipe = replace(recipe, launch=declared)
+    (note,) = not_yet_used(recipe)
+    assert (note.path, note.severity, note.code) == (row.path, "note", "not-yet-used")
+    assert note.message.endswith(row.instead)
+    assert "not-yet-used" in codes(plan_of(recipe))
+    refused = [(problem.code, problem.path, problem.severity) for problem in unsupported(recipe)]
+    assert refused == ([("not-yet-supported", row.path, "error")] if row.refuses else [])
+
+
+def test_nothing_is_said_of_a_plain_recipe():
+    """At their defaults the keys are neither noted nor refused; evaluation, checkpoint and plugins are not in the table."""
+    from launcher.spec.training import Checkpoint, Evaluation
+
+    recipe = recipe_of(
+        evaluation=Evaluation(every=amount("1 step")),
+        checkpoint=Checkpoint(),
+        data=Data(kind="stream"),
+        launch=Launch(executor="somebody-elses"),
+    )
+    assert not_yet_used(recipe) == unsupported(recipe, running=True) == ()
+    assert unsupported(replace(recipe, cluster=None, parallel="auto"), running=True) == ()
+
+
+def test_several_nodes_are_rendered_and_not_run():
+    """Two nodes render; running them from here comes later."""
+    recipe = recipe_of(nodes=2)
+    assert unsupported(recipe) == ()
+    assert [problem.path for problem in unsupported(recipe, running=True)] == ["cluster.nodes"]
+
+
+def test_paths_are_paths_of_a_recipe():
+    """Every path of the table leads somewhere."""
+    from launcher.spec.recipe import Recipe
+
+    for row in LATER:
+        first = row.path.split(".")[0]
+        assert first in {field.name for field in fields(Recipe)}
+
+
+def test_long_values_are_cut():
+    """A note shows the value, not the whole file."""
+    recipe = recipe_of(model=Model(frozen=tuple(f"layers.{n}" for n in range(40))))
+    (note,) = not_yet_used(recipe)
+    assert len(note.message) < 140
+    assert "...` is not used yet" in note.message
