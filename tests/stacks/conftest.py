@@ -24,7 +24,7 @@ def two_ranks(tmp_path_factory):
     ]
     # without ACCELERATE_USE_CPU the two processes would train alone, each as rank 0 of 1
     environ = {**os.environ, "ACCELERATE_USE_CPU": "true", "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
-    code, text = run_group(command, environ=environ, seconds=120)
+    code, text = run_group(command, environ=environ, seconds=180)
     assert code == 0, text
     return json.loads(path.read_text())
 

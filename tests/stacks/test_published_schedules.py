@@ -72,50 +72,6 @@ def test_its_rows_rise_alike_per_step_and_not_per_sample():
         assert found == pytest.approx(rate * samples / LLAMA_405B_WARMUP, rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("written", "samples"),
-    [
-        # GPT-3's 375 million tokens, at 2048 tokens a sequence, as BLOOM rounds them:
-        # bigscience-workshop/bigscience@9e64ede train/tr11-176B-ml/tr11-176B-ml.slurm, LR_WARMUP_SAMPLES
-        ("375M tokens", 183_105),
-        ("183105 samples", 183_105),
-    ],
-)
-def test_warmup_of_gpt3_and_bloom(written, samples):
-    """BLOOM's LR_WARMUP_SAMPLES is GPT-3's 375M tokens in sequences of 2048, rounded down; so the plan shows it."""
-    found = planned(
-        batch=2048, length=2048, optimizer={"learning_rate": 6e-5}, schedule={"warmup": written}
-    ).learning_rate
-    assert found.warmup_samples == samples
-    assert found.warmup_steps == -(-samples // 2048)
-
-
-LAMB = [(512 << doubled, 1000000 >> doubled) for doubled in range(7)]
-"""Batch and steps of LAMB's untuned BERT table, warmup ratio 1/320 at 512 and doubling.
-
-Source: You et al. 2019, arXiv:1904.00962, with the warmup of You et al. 2019, arXiv:1901.08256.
-"""
-
-
-@pytest.mark.parametrize(("batch", "steps"), LAMB)
-def test_lamb_scales_by_the_root_and_keeps_warmup_steps(batch, steps):
-    """LAMB's table is the square-root rule with `warmup_keeps: steps`: 3125 steps of warmup at every batch."""
-    ratio = batch / 512 / 320
-    found = planned(
-        batch=batch,
-        length=128,
-        optimizer={
-            "name": "lamb",
-            "reference_learning_rate": 5 / (2**3 * 1e3),
-            "reference_batch_size": 512,
-            "scaling": "sqrt",
-        },
-        schedule={"warmup": "3125 steps", "warmup_keeps": "steps", "length": f"{steps} steps"},
-    ).learning_rate
-    assert found.peak_learning_rate == pytest.approx(5 / (2**3 * 1e3) * (batch / 512) ** 0.5)
-    assert found.warmup_steps == pytest.approx(ratio * steps)
-
-
 BERT = [(8, 128, 64), (8, 512, 16), (8, 1024, 8), (16, 64, 64), (16, 128, 32)]
 """GPUs, accumulation steps and the sequences of a forward pass that they leave of 65536 in phase 1.
 
