@@ -146,7 +146,7 @@ def _notes(recipe: Recipe, applied: dict[str, str]) -> tuple[Problem, ...]:
 
 def _carry_hint(path: str) -> str:
     if path == "activation_checkpointing":
-        return "pass it on: launch.args: [..., {activation_checkpointing}]"
+        return 'pass it on: launch.args: ["{activation_checkpointing}"]'
     return f"make the script do it, or drop {path}"
 
 

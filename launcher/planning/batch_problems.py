@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from launcher.errors import Problem
 from launcher.planning.layout import axes_of, counted
 from launcher.planning.model import sequence_tokens
@@ -84,7 +86,7 @@ def not_divisible(
             message=f"`micro_batch_size: {micro}` x `gradient_accumulation_steps: {accumulation}` x "
             f"{counted(ranks, 'data-parallel rank')} = {product} slots do not fit `{key}`",
             because=(*_derivation(recipe, layout, ranks), *_sequences(recipe, global_batch_size)),
-            hint="drop micro_batch_size or gradient_accumulation_steps, or take an alternative",
+            hint=_split_hint(Fraction(global_batch_size, ranks), micro, accumulation),
         )
     unit = ranks * (micro or 1) * (accumulation or 1)
     parts = counted(ranks, "data-parallel rank")
@@ -103,6 +105,15 @@ def not_divisible(
         ),
         hint=_nearest_hint(recipe=recipe, global_batch_size=global_batch_size, unit=unit),
     )
+
+
+def _split_hint(share: Fraction, micro: int, accumulation: int) -> str:
+    """The smallest change that makes micro x accumulation the share of a rank."""
+    if (share / micro).denominator == 1:
+        return f"write gradient_accumulation_steps: {share / micro}, or drop it"
+    if (share / accumulation).denominator == 1:
+        return f"write micro_batch_size: {share / accumulation}, or drop it"
+    return "drop micro_batch_size or gradient_accumulation_steps"
 
 
 def _product(*factors: int | None) -> str:

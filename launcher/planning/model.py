@@ -63,7 +63,7 @@ def _choice_problems(recipe: Recipe) -> tuple[Problem, ...]:
                 path=f"model.{written[1]}",
                 message=f"`model.{written[1]}: {getattr(model, written[1])}` stands beside "
                 f"`model.{written[0]}: {getattr(model, written[0])}`; expected one of preset, config and module",
-                hint=f"keep one of the {len(written)}",
+                hint=f"keep model.{written[0]}",
             )
         )
     if model.kind == "module" and model.module is None:

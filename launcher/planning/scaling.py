@@ -8,12 +8,11 @@ from typing import Literal
 
 from launcher.errors import Problem
 from launcher.planning.model import sequence_tokens
-from launcher.planning.origins import default, derived, written_or
+from launcher.planning.origins import as_written, default, derived, written_or
 from launcher.planning.solved import Solved
 from launcher.spec.marks import Origin
 from launcher.spec.recipe import Recipe
 from launcher.spec.training import Scaling
-from launcher.units import show_rate
 
 __all__ = [
     "Rate",
@@ -150,12 +149,11 @@ def _scale(recipe: Recipe, *, batch: Fraction, reference: Fraction) -> float:
 
 
 def _both_rates(recipe: Recipe) -> Problem:
-    optimizer = recipe.optimizer
     return Problem(
         code="ambiguous-learning-rate",
         path="optimizer.reference_learning_rate",
-        message=f"`optimizer.learning_rate: {optimizer.learning_rate}` and `optimizer.reference_learning_rate: "
-        f"{optimizer.reference_learning_rate}` are both written; expected one of them",
+        message=f"{_key(recipe, 'learning_rate')} and {_key(recipe, 'reference_learning_rate')} are both written; "
+        "expected one of them",
         because=("learning_rate is applied as written, reference_learning_rate is scaled to the batch",),
         hint="keep the one that was meant",
     )
@@ -168,8 +166,7 @@ def _missing(recipe: Recipe) -> tuple[Problem, ...]:
             Problem(
                 code="missing-reference-batch",
                 path="optimizer.reference_learning_rate",
-                message=f"`optimizer.reference_learning_rate: {optimizer.reference_learning_rate}` has no batch; "
-                "expected the batch it was tuned at",
+                message=f"{_key(recipe, 'reference_learning_rate')} has no batch; expected the batch it was tuned at",
                 hint="write optimizer.reference_batch_size, or optimizer.learning_rate to apply it as written",
             )
         )
@@ -218,7 +215,7 @@ def _origins(recipe: Recipe, batch: int, rate: Rate) -> dict[str, Origin]:
         ratio = f"{tokens} / {optimizer.reference_batch_tokens} tokens"
     else:
         ratio = f"{batch} / {optimizer.reference_batch_size}"
-    reference = show_rate(rate.reference or 0.0)
+    reference = as_written(recipe, "optimizer.reference_learning_rate", rate.reference or 0.0)
     rule_origin = written_or(recipe.marks, "optimizer.scaling.rule", default(f"auto for {optimizer.name}"))
     rule_origin = written_or(recipe.marks, "optimizer.scaling", rule_origin)
     return {
@@ -261,11 +258,17 @@ def _far(*, recipe: Recipe, batch: int, reference: Fraction) -> tuple[Problem, .
             code="scaled-far",
             severity="warning",
             path="optimizer.reference_learning_rate",
-            message=f"`optimizer.reference_learning_rate: {recipe.optimizer.reference_learning_rate}` is scaled from "
-            f"batch {_shown(reference)} to {batch}, x{_shown(factor)}: {reason}",
+            message=f"{_key(recipe, 'reference_learning_rate')} is scaled from batch "
+            f"{_shown(reference)} to {batch}, x{_shown(factor)}: {reason}",
             hint="measure the learning rate at this batch and write optimizer.learning_rate",
         ),
     )
+
+
+def _key(recipe: Recipe, name: str) -> str:
+    """A learning rate with its key, as written."""
+    path = f"optimizer.{name}"
+    return f"`{path}: {as_written(recipe, path, getattr(recipe.optimizer, name))}`"
 
 
 def _shown(number: Fraction) -> str:

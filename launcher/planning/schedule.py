@@ -189,7 +189,7 @@ def _decay_too_long(recipe: Recipe, *, samples: Fraction, warmup: Fraction, tota
         because=(
             f"decay {math.floor(samples)} + warmup {math.floor(warmup)} > length {math.floor(total)} samples",
         ),
-        hint="shorten the decay or the warmup",
+        hint=f"use at most {max(0, math.floor(total - warmup))} samples, or a shorter warmup",
     )
 
 

@@ -183,3 +183,16 @@ def test_a_written_split_that_almost_fits_is_kept_with_idle_slots():
     (runtime,) = [way for way in ways if "launch.runtime" in way.change]
     assert runtime.change == "launch.runtime=true"
     assert runtime.keeps[-2:] == ("micro_batch_size 3", "gradient_accumulation_steps 6")
+
+
+def test_both_written_numbers_change_as_little_as_can_be():
+    """16 per rank from 3 x 4: micro 4 alone, or 2 x 8; never the same way twice."""
+    ways = refusal_of(
+        global_batch_size=32, devices=2, micro_batch_size=3, gradient_accumulation_steps=4
+    ).alternatives
+    assert [way.change for way in ways] == [
+        "micro_batch_size=4",
+        "micro_batch_size=2 gradient_accumulation_steps=8",
+        "global_batch_size=24",
+        "launch.runtime=true gradient_accumulation_steps=6",
+    ]

@@ -291,3 +291,20 @@ def test_evaluation_and_checkpoint_marks_end_after_the_step_that_reaches_them():
     assert plan.evaluation == {"every_steps": 2, "batch_size": 8}
     assert plan.checkpoint == {"every_steps": 7, "directory": "checkpoints", "keep": 3}
     assert plan_of(evaluation=Evaluation()).evaluation == {"every_steps": None, "batch_size": None}
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro", "accumulation", "hint"),
+    [
+        (256, 8, 4, f"write gradient_accumulation_steps: {256 // 2 // 8}, or drop it"),
+        (24, 5, 4, f"write micro_batch_size: {24 // 2 // 4}, or drop it"),
+        (24, 5, 7, "drop micro_batch_size or gradient_accumulation_steps"),
+        (25, 5, 5, "drop micro_batch_size or gradient_accumulation_steps"),
+    ],
+)
+def test_the_hint_of_a_mismatch_is_the_smallest_change(batch, micro, accumulation, hint):
+    """One of the two numbers follows from the other where it can."""
+    refusal = refusal_of(
+        global_batch_size=batch, devices=2, micro_batch_size=micro, gradient_accumulation_steps=accumulation
+    )
+    assert only(refusal, "batch-triad-mismatch").hint == hint

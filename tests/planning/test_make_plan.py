@@ -282,3 +282,23 @@ def test_the_contracts_recipe_plans_with_notes():
 def test_a_model_given_by_kind_only():
     """An unknown width is one problem, whatever else depends on it."""
     assert codes(refusal_of(hidden_size=None, model=Model(kind="encoder"))) == ["missing-key"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mark", "shown"),
+    [
+        ("a: 3e-4", Mark(origin="recipe", file="a.yaml", line=1, column=4), "3e-4"),
+        ("{a: 0.000_3, b: 1}", Mark(origin="recipe", file="a.yaml", line=1, column=5), "0.000_3"),
+        ("a: 3e-4", Mark(origin="command-line", file="--set", line=1, column=4), "0.0003"),
+        ("a: 7e-4", Mark(origin="recipe", file="a.yaml", line=1, column=4), "0.0003"),
+        ("", Mark(origin="recipe", file="a.yaml", line=1, column=4), "0.0003"),
+        ("a: 3e-4", None, "0.0003"),
+    ],
+)
+def test_numbers_are_shown_as_they_were_written(text, mark, shown):
+    """A message holds `3e-4` where the file does, and the shortest form where there is no file."""
+    path = "optimizer.reference_learning_rate"
+    recipe = recipe_of(
+        optimizer=Optimizer(reference_learning_rate=3e-4), source=text, marks={path: mark} if mark else {}
+    )
+    assert f"`{path}: {shown}`" in only(refusal_of(recipe), "missing-reference-batch").message
