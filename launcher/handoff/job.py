@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from launcher.errors import HandoffError, Problem
 from launcher.handoff.processes import Process, processes_of_run, send
 from launcher.handoff.signals import ENDING
 
@@ -72,7 +73,7 @@ def run_job(
     wake: descriptor of signals_as_bytes(); a request to end that has come already starts nothing.
     grace_seconds: between asking (SIGTERM) and ending (SIGKILL).
     output: gets 1 or 2 (standard output or error) and bytes as they come. say: gets one line for the person.
-    started: gets the process numbers. Raises OSError when a command cannot be started.
+    started: gets the process numbers. Raises HandoffError when one cannot be started.
     """
     if asked := _asked_already(wake):
         return Ending(returncode=-asked, interrupted_by=asked, left_behind=())
@@ -93,7 +94,8 @@ def run_job(
                 _read(selector, output, watch, _LOOK_AGAIN)
         codes = [child.wait() if _has_ended(child) else -signal.SIGKILL for child in children]
     return Ending(
-        returncode=next((code for code in codes if code), 0),
+        # those that were ended because another one failed are not the cause
+        returncode=next((code for code in sorted(codes, key=_is_terminated) if code), 0),
         interrupted_by=watch.interrupted_by,
         left_behind=watch.left_behind,
     )
@@ -105,16 +107,7 @@ def _children(commands: Sequence[JobCommand], run: str) -> Iterator[Sequence[sub
     children: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
-            child = subprocess.Popen(
-                command.argv,
-                env=command.env,
-                cwd=command.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-            children.append(child)
+            children.append(_start(command))  # noqa: PERF401 - those already started must be known when the next fails
         yield children
     finally:
         leaders = {child.pid for child in children if child.returncode is None}
@@ -129,6 +122,29 @@ def _children(commands: Sequence[JobCommand], run: str) -> Iterator[Sequence[sub
                 pipe.close()
             if child.returncode is None and _has_ended(child):
                 child.wait()
+
+
+def _start(command: JobCommand) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command.argv,
+            env=command.env,
+            cwd=command.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except (
+        OSError
+    ) as error:  # it is there and executable, and still no program: a wrong machine, a broken file
+        problem = Problem(
+            code="executable-not-found",
+            path="launch.engine",
+            message=f"`{command.argv[0]}` cannot be started: {error.strerror}",
+            hint="install the engine again",
+        )
+        raise HandoffError([problem]) from error
 
 
 def _asked_already(wake: int) -> int | None:
@@ -193,6 +209,10 @@ def _note_signal(watch: _Watch, number: int) -> None:
     else:
         watch.deadline = now
         watch.say(f"{name}: ending the job now")
+
+
+def _is_terminated(code: int) -> bool:
+    return code == -signal.SIGTERM
 
 
 def _one_has_failed(children: Sequence[subprocess.Popen[bytes]]) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from launcher.errors import HandoffError, Problem
+from launcher.errors import HandoffError
 from launcher.handoff.checks import check_launch
 from launcher.handoff.job import Ending, run_job
 from launcher.handoff.order import Order, job_commands, placed_bundle
@@ -86,26 +86,18 @@ def launch(
                     output=output,
                     say=say,
                 )
-            except OSError as error:
-                raise _not_started(run, error, now=clock()) from error
+            except BaseException as error:
+                refused = isinstance(error, HandoffError)
+                message = str(error) if refused else "batchwright itself failed"
+                _write(
+                    replace(run, ended=clock(), state="failed", exit=78 if refused else 3, message=message)
+                )
+                raise
         run = _ended(run, ending, now=clock())
         _write(run)
     _sum_up(run, ending, say)
     assert run.exit is not None
     return run.exit
-
-
-def _not_started(run: _Run, error: OSError, *, now: float) -> HandoffError:
-    """The system refused a program that looked well."""
-    message = f"`{error.filename}` cannot be started: {error.strerror}"
-    _write(replace(run, ended=now, state="failed", exit=78, message=message))
-    problem = Problem(
-        code="executable-not-found",
-        path="launch.engine",
-        message=message,
-        hint="install the engine again: pip install --force-reinstall",
-    )
-    return HandoffError([problem])
 
 
 def _folder(order: Order, directory: Path | None, now: float) -> tuple[Path, LaunchBundle]:

@@ -16,15 +16,22 @@ __all__ = ["copied_to_log"]
 def copied_to_log(*, log: Path, stdout: TextIO, stderr: TextIO) -> Iterator[Callable[[int, bytes], None]]:
     """A function for (1 or 2, bytes): writes them to that stream and to the log, in the order of arrival.
 
-    A reader that goes away (`| head`) ends the copy to the terminal, not the job.
+    A reader that goes away (`| head`) ends the copy to the terminal, a full disk the log; neither ends the job.
     """
     streams = {1: stdout, 2: stderr}
     sinks = {number: _sink(stream) for number, stream in streams.items()}
     with log.open("ab", buffering=0) as file:
         log.chmod(0o600)
+        logging = True
 
         def write(number: int, data: bytes) -> None:
-            file.write(data)
+            nonlocal logging
+            if logging:
+                try:
+                    file.write(data)
+                except OSError as error:
+                    logging = False
+                    print(f"warning: {log} is not written any more: {error.strerror}", file=stderr)
             try:
                 sinks[number](data)
             except BrokenPipeError:
