@@ -120,8 +120,8 @@ def _hint(options: tuple[Shape, ...], name: str, path: str, rest: list[str]) -> 
         if isinstance(option, SectionShape):
             return near or unknown_key_hint(name, shape=option, path=path, whole=True)
     if any(isinstance(option, ListShape | PairShape) for option in options):
-        return near or f"items go by number: `{path}.0`"
-    return near or f"`{path}` holds no keys"
+        return near or f"items go by number: `{shown_path(path)}.0`"
+    return near or f"`{shown_path(path)}` holds no keys"
 
 
 def _opened(shape: Shape, node: Node | None, place: Place) -> Node:
@@ -141,5 +141,6 @@ def _index(name: str, length: int, path: str) -> int:
         return index
     items = f"{length} item{'' if length == 1 else 's'}"
     raise _BadOverrideError(
-        f"`{path}` has {items}, counted from 0", f"write the whole list: --set {path}=[...]"
+        f"`{shown_path(path)}` has {items}, counted from 0",
+        f"write the whole list: --set {shown_path(path)}=[...]",
     )

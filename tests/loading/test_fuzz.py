@@ -34,7 +34,7 @@ WORDS = [
     "*a",
 ]
 fuzzed = settings(
-    max_examples=300,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -117,6 +117,8 @@ values = st.recursive(
 
 @fuzzed
 @given(st.dictionaries(st.sampled_from(KEYS), values, max_size=5))
+@example({"launch": {"native": {"deepspeed": {"\x00": "\x00"}}}})
+@example({"launch": {"env": {"\x1b": 1}}, "\x1b": 1})
 def test_any_mapping(mapping):
     """Any Python values are a recipe that survives the way to plain values and back, or are refused."""
     recipe = outcome(mapping)

@@ -62,6 +62,14 @@ def test_a_recipe_survives_the_way_to_plain_values_and_back(full):
         ),
         ({"name": "a\0"}, "`name`: expected text without the character NUL"),
         ({"name": "\udcff"}, "`name`: expected text that UTF-8 can hold [wrong-type]"),
+        (
+            {"launch": {"native": {"deepspeed": {"a\0": 1}}}},
+            "key `launch.native.deepspeed.a\\u0000`: expected text",
+        ),
+        (
+            {"launch": {"native": {"deepspeed": {1: "a", "1": "b"}}}},
+            "key `launch.native.deepspeed.1` stands there twice",
+        ),
         ({1: 2}, "unknown key `1` [unknown-key]"),
         ({"a\nb": 2}, "unknown key `a\\nb` [unknown-key]"),
         ({"schema": 2, "x": 1}, "`schema: 2`: this version reads schema 1 [schema-too-new]"),

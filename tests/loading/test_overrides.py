@@ -55,6 +55,7 @@ def test_values_land(tmp_path, override, value):
     assert value_at(recipe, path) == value
     assert recipe.marks[path].origin == "command-line"
     assert str(recipe.marks[path]) == f"--set {override}"
+    assert recipe.marks[path].key_line == 0
 
 
 def test_what_is_not_named_stays(tmp_path):
