@@ -158,7 +158,7 @@ def _engines(reports: Sequence[Report]) -> list[Problem]:
             because=[
                 "on every rank" if len(ranks) == len(reports) else f"on rank {', '.join(map(str, ranks))}"
             ],
-            hint="give the engine the rendered file, or the plan's numbers",
+            hint="start the job by its rendered command, and give the engine its rendered file",
         )
         for words, ranks in sayers.items()
     ]
