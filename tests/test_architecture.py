@@ -87,18 +87,18 @@ def imported_by(code: str, *, python: str = sys.executable) -> set[str]:
 
 
 def test_planning_imports_nothing_heavy():
-    """The whole of `batchwright plan` brings in no torch, numpy, engine or validation library, and no rich."""
+    """The whole of `batchwright plan` brings in no torch, numpy, engine or validation library."""
     code = (
         "from launcher.cli.main import main\n"
         "assert main(['plan', 'recipes/quickstart/cpu-1x2.yaml']) == 0\n"
         "assert main(['plan', 'recipes/quickstart/cpu-1x2.yaml', '--json']) == 0"
     )
-    assert imported_by(code) & (HEAVY | {"rich"}) == set()
+    assert imported_by(code) & HEAVY == set()
 
 
 def test_the_runtime_brings_no_yaml_into_training():
     """`from launcher import runtime` imports neither YAML nor the command line, and torch only when used."""
-    assert imported_by("from launcher import runtime") & (HEAVY | {"yaml", "rich", "argparse"}) == set()
+    assert imported_by("from launcher import runtime") & (HEAVY | {"yaml", "argparse"}) == set()
 
 
 def test_import_launcher_is_lazy():
@@ -117,7 +117,7 @@ def base_python() -> Path:
 
 
 def test_planning_needs_only_the_base():
-    """With pyyaml and rich alone a recipe of three numbers is planned, rendered and refused."""
+    """With pyyaml alone a recipe of three numbers is planned, rendered and refused."""
     python = base_python()
     installed = subprocess.run(
         [python, "-m", "pip", "list", "--format", "freeze"], capture_output=True, text=True, check=True
