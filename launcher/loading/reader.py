@@ -92,12 +92,18 @@ def _has_keys(options: tuple[Shape, ...]) -> bool:
 
 
 def _single_hint(options: tuple[Shape, ...], node: Node) -> str:
-    """How to write a list of one where its item alone would be right."""
+    """How to write a list of one whose item alone would be right, or a placeholder that YAML took for keys."""
     match node:
         case Items(items=(Scalar() as item,)) if not isinstance(read_any_of(options, item), Wrong):
             return f"write `{shown(item)}` without brackets"
-        case _:
-            return ""
+        case Keys(entries=entries) if len(entries) == 1:
+            ((name, entry),) = entries.items()
+            text = Scalar(f"{{{name}}}", f"{{{shown_path(name)}}}", node.place)
+            if entry.node == Scalar(None, "", entry.node.place) and not isinstance(
+                read_any_of(options, text), Wrong
+            ):
+                return f'write `"{text.text}"` with quotes'
+    return ""
 
 
 def _structure_hint(options: tuple[Shape, ...], node: Scalar, path: str) -> str:

@@ -62,6 +62,17 @@ PATHS = {path for path, _ in walk(section_of(Recipe))}
         ("name: true", "wrong-type", 'write `"true"` to mean text'),
         ('name: ""', "wrong-type", ""),
         ("launch: {args: [--lr, 3e-4]}", "wrong-type", 'write `"3e-4"` to mean text'),
+        (
+            "launch: {args: [--lr, {peak_learning_rate}]}",
+            "wrong-type",
+            'write `"{peak_learning_rate}"` with quotes',
+        ),
+        (
+            "launch: {env: {LR: {peak_learning_rate}}}",
+            "wrong-type",
+            'write `"{peak_learning_rate}"` with quotes',
+        ),
+        ("hidden_size: {hidden_size}", "wrong-type", ""),
         ("launch: {args: train.py}", "wrong-type", "write `[train.py]`"),
         ("launch: {env: {A: 1}}", "wrong-type", 'write `"1"` to mean text'),
         ("launch: {env: {A-B: x}}", "wrong-type", ""),
