@@ -14,10 +14,11 @@ from launcher.planning.batch import (
     split_batch,
     written_split,
 )
-from launcher.planning.layout import axes_of, counted, solve_layout
+from launcher.planning.layout import axes_of, solve_layout
 from launcher.planning.model import sequence_tokens
 from launcher.planning.scaling import rule_of
 from launcher.planning.schedule import solve_timeline
+from launcher.planning.words import as_yaml, counted
 from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
 from launcher.spec.plan import Alternative, BatchPlan, LayoutPlan
@@ -279,10 +280,4 @@ def _machine_keys(asked: _Asked, world: int) -> tuple[tuple[str, Any], ...] | No
 
 def _written(way: _Way) -> str:
     """The keys as they stand after `--set`, one after the other."""
-
-    def text(value: Any) -> str:
-        if isinstance(value, tuple):
-            return f"[{','.join(map(str, value))}]"
-        return str(value).lower() if isinstance(value, bool) else str(value)
-
-    return " ".join(f"{path}={text(value)}" for path, value in way.keys)
+    return " ".join(f"{path}={as_yaml(value).replace(' ', '')}" for path, value in way.keys)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 from launcher.errors import Problem
-from launcher.planning.layout import axes_of, counted
+from launcher.planning.layout import axes_of
 from launcher.planning.model import sequence_tokens
+from launcher.planning.words import counted
 from launcher.spec.plan import BatchPlan, LayoutPlan
 from launcher.spec.recipe import Recipe
 

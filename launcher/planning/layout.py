@@ -9,13 +9,14 @@ from launcher.catalog.devices import DEVICES, Device
 from launcher.errors import Problem
 from launcher.planning.origins import default, derived, written_or
 from launcher.planning.solved import Solved
+from launcher.planning.words import as_yaml, counted
 from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
 from launcher.spec.parallel import Context, Parallel
 from launcher.spec.plan import LayoutPlan
 from launcher.spec.recipe import Recipe
 
-__all__ = ["Axes", "axes_of", "counted", "machines_of", "solve_layout"]
+__all__ = ["Axes", "axes_of", "machines_of", "solve_layout"]
 
 # ROCm's RCCL answers to the name nccl in torch.distributed
 _BACKENDS = {"cpu": "gloo", "cuda": "nccl", "rocm": "nccl", "hpu": "hccl"}
@@ -42,11 +43,6 @@ class Axes:
         sizes = {"tensor": self.tensor, "pipeline": self.pipeline, "context": self.context}
         named = [f"{name} {size}" for name, size in sizes.items() if size > 1]
         return f"({' x '.join(named)})" if len(named) > 1 else "".join(named)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: `1 node`, `8 devices`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def axes_of(parallel: Parallel | str) -> Axes:
@@ -124,8 +120,8 @@ def _count_problems(cluster: Cluster) -> tuple[Problem, ...]:
             Problem(
                 code="ambiguous-devices",
                 path="cluster.devices",
-                message=f"`cluster.devices: {list(listed)}` names device {twice} twice; expected each device once",
-                hint=f"write cluster.devices: {sorted(set(listed))}",
+                message=f"`cluster.devices: {as_yaml(listed)}` names device {twice} twice; expected each device once",
+                hint=f"write cluster.devices: {as_yaml(sorted(set(listed)))}",
             )
         )
     if listed is not None and cluster.devices_per_node not in {None, len(listed)}:
@@ -134,7 +130,7 @@ def _count_problems(cluster: Cluster) -> tuple[Problem, ...]:
                 code="ambiguous-devices",
                 path="cluster.devices_per_node",
                 message=f"`cluster.devices_per_node: {cluster.devices_per_node}` and "
-                f"`cluster.devices: {list(listed)}` say different numbers",
+                f"`cluster.devices: {as_yaml(listed)}` say different numbers",
                 because=(f"cluster.devices lists {len(listed)}",),
                 hint="keep one of the two",
             )

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from launcher.spec.marks import Mark, Origin
-from launcher.spec.recipe import Recipe
 
-__all__ = ["as_written", "default", "derived", "written_or"]
-
-_NUMBER = re.compile(r"[-+0-9._eE]+")
+__all__ = ["default", "derived", "written_or"]
 
 
 def default(formula: str = "") -> Origin:
@@ -27,13 +23,3 @@ def written_or(marks: Mapping[str, Mark], path: str, otherwise: Origin) -> Origi
     """Origin of the value at a recipe path; `otherwise` where it is not written."""
     mark = marks.get(path)
     return otherwise if mark is None else Origin(origin=mark.origin, file=str(mark))
-
-
-def as_written(recipe: Recipe, path: str, value: float) -> str:
-    """A number as it stands in the recipe's text, `3e-4`; its shortest form where there is no text."""
-    mark, lines = recipe.marks.get(path), recipe.source.splitlines()
-    if mark is not None and mark.origin == "recipe" and 0 < mark.line <= len(lines):
-        found = _NUMBER.match(lines[mark.line - 1], mark.column - 1)
-        if found and float(found[0]) == value:
-            return found[0]
-    return f"{value:g}"

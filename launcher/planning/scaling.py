@@ -8,8 +8,9 @@ from typing import Literal
 
 from launcher.errors import Problem
 from launcher.planning.model import sequence_tokens
-from launcher.planning.origins import as_written, default, derived, written_or
+from launcher.planning.origins import default, derived, written_or
 from launcher.planning.solved import Solved
+from launcher.planning.words import as_written
 from launcher.spec.marks import Origin
 from launcher.spec.recipe import Recipe
 from launcher.spec.training import Scaling

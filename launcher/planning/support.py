@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from launcher.errors import Problem
-from launcher.planning.layout import counted
-from launcher.spec.cluster import Cluster
+from launcher.planning.words import as_yaml, counted
+from launcher.spec.cluster import Cluster, Interconnect
 from launcher.spec.parallel import Context, Parallel
 from launcher.spec.recipe import Recipe
 
@@ -72,7 +72,7 @@ def _in_use(recipe: Recipe) -> list[tuple[Later, Any]]:
 
 
 def _show(value: Any) -> str:
-    text = str(value)
+    text = as_yaml(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -138,9 +138,7 @@ def _written(name: str) -> Callable[[Recipe], Any]:
         at: Any = recipe
         for part in name.split("."):
             at = getattr(at, part, None)
-        if at and not isinstance(at, str | int | float | tuple) and hasattr(at, "__dataclass_fields__"):
-            at = at if hasattr(at, "text") else "{...}"
-        return (list(at) if isinstance(at, tuple) else at) or None
+        return at or None
 
     return value
 
@@ -152,9 +150,9 @@ def _of_cluster(name: str) -> Callable[[Recipe], Any]:
     return value
 
 
-def _links(recipe: Recipe) -> str | None:
+def _links(recipe: Recipe) -> Interconnect | None:
     links = _cluster(recipe).interconnect
-    return "{...}" if links.within_node or links.between_nodes else None
+    return links if links.within_node or links.between_nodes else None
 
 
 _ONE_BATCH = "the plan covers the batch and sequence length written at the top"

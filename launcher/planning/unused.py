@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from launcher.errors import Problem
+from launcher.planning.words import as_yaml
 from launcher.spec.parallel import DataParallel, Parallel
 from launcher.spec.recipe import Recipe
 from launcher.spec.training import Scaling
@@ -30,7 +31,7 @@ def no_effect(recipe: Recipe) -> tuple[Problem, ...]:
             code="no-effect",
             severity="warning",
             path=idle.path,
-            message=f"`{idle.path}: {idle.value}` changes nothing: {idle.because}",
+            message=f"`{idle.path}: {as_yaml(idle.value)}` changes nothing: {idle.because}",
             hint=f"drop {idle.path}",
         )
         for idle in found
@@ -46,7 +47,7 @@ def _of_schedule(recipe: Recipe) -> Iterator[_Idle]:
         if schedule.decay_shape != "linear":
             yield _Idle("schedule.decay_shape", schedule.decay_shape, decay)
     if schedule.decay == "constant" and schedule.final_learning_rate_ratio:
-        ratio = f"{schedule.final_learning_rate_ratio:g}"
+        ratio = schedule.final_learning_rate_ratio
         yield _Idle("schedule.final_learning_rate_ratio", ratio, "schedule.decay is constant")
     has_reference = optimizer.reference_batch_size is not None or optimizer.reference_batch_tokens is not None
     if schedule.warmup_keeps != "unit" and not has_reference:
@@ -57,11 +58,11 @@ def _of_optimizer(recipe: Recipe) -> Iterator[_Idle]:
     optimizer = recipe.optimizer
     named = f"optimizer.name is {optimizer.name}"
     if optimizer.betas is not None and optimizer.name not in _BETAS:
-        yield _Idle("optimizer.betas", list(optimizer.betas), named)
+        yield _Idle("optimizer.betas", optimizer.betas, named)
     if optimizer.momentum is not None and optimizer.name not in _MOMENTUM:
-        yield _Idle("optimizer.momentum", f"{optimizer.momentum:g}", named)
+        yield _Idle("optimizer.momentum", optimizer.momentum, named)
     if optimizer.nesterov and optimizer.name not in _MOMENTUM:
-        yield _Idle("optimizer.nesterov", "true", named)
+        yield _Idle("optimizer.nesterov", True, named)
 
 
 def _of_scaling(recipe: Recipe) -> Iterator[_Idle]:
@@ -74,7 +75,7 @@ def _of_scaling(recipe: Recipe) -> Iterator[_Idle]:
     if isinstance(scaling, Scaling) and scaling.rule not in {"capped", "saturating"}:
         because = f"the {scaling.rule} rule has no parameters"
         if scaling.alpha is not None:
-            yield _Idle("optimizer.scaling.alpha", f"{scaling.alpha:g}", because)
+            yield _Idle("optimizer.scaling.alpha", scaling.alpha, because)
         if scaling.critical_batch_tokens is not None:
             yield _Idle("optimizer.scaling.critical_batch_tokens", scaling.critical_batch_tokens, because)
 

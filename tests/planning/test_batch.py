@@ -248,6 +248,9 @@ def test_a_micro_batch_of_one_is_warned_of_when_it_is_not_asked_for(share, poor)
     """Shares that nothing from 2 to 8 divides get micro-batch 1 and a warning; a share of 1 is not poor."""
     plan = plan_of(global_batch_size=share * 2, devices=2)
     assert severities(plan) == ({"poor-micro-batch": "warning"} if poor else {})
+    if poor:  # the next share is even, so it has at least micro-batch 2
+        hint = only(plan, "poor-micro-batch").hint
+        assert hint == f"use a batch with more divisors, such as {(share + 1) * 2}"
     asked = plan_of(global_batch_size=share * 2, devices=2, micro_batch_size=1)
     assert codes(asked) == []
 

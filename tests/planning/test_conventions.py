@@ -177,3 +177,15 @@ def test_llama_factory():
     assert f"{llama_factory_learning_rate(cutoff_length=1024, batch=16):.2e}" == "1.92e-05"
     mistral = llama_factory_learning_rate(cutoff_length=1024, batch=16, is_mistral_or_gemma=True)
     assert mistral * 6 == llama_factory_learning_rate(cutoff_length=1024, batch=16)
+
+
+@pytest.mark.parametrize("name", ["hugging face", "gpt-neox", "nanogpt", "nanogpt-mup"])
+def test_no_warmup_is_the_peak_at_once(name):
+    """With 0 steps of warmup the first step trains at the peak."""
+    assert WARMUPS[name][0](step=1, warmup_steps=0) == 1
+
+
+def test_deepspeed_takes_at_least_two_steps():
+    """warmup_num_steps 1 counts as 2: the third step is half-way up (linear), or at 0 still (log: ln 1)."""
+    assert [deepspeed_linear_warmup(step=step, warmup_steps=1) for step in (2, 3, 4)] == [0, 1 / 2, 1]
+    assert [deepspeed_log_warmup(step=step, warmup_steps=1) for step in (2, 3, 4)] == [0, 1, 1]

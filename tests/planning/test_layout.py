@@ -207,3 +207,10 @@ def test_models_must_fit_their_axes():
     ] == ["parallel.context.size"]
     ring = Parallel(context=Context(size=8))
     assert codes(plan_of(devices=8, parallel=ring, launch=declared)) == []
+
+
+def test_the_device_listed_twice_is_named():
+    """Of 3, 0, 5, 0 it is 0."""
+    problem = only(refusal_of(recipe_of(cluster=Cluster(devices=(3, 0, 5, 0)))), "ambiguous-devices")
+    assert "names device 0 twice" in problem.message
+    assert problem.hint == "write cluster.devices: [0, 3, 5]"

@@ -302,3 +302,20 @@ def test_numbers_are_shown_as_they_were_written(text, mark, shown):
         optimizer=Optimizer(reference_learning_rate=3e-4), source=text, marks={path: mark} if mark else {}
     )
     assert f"`{path}: {shown}`" in only(refusal_of(recipe), "missing-reference-batch").message
+
+
+def test_a_kept_warmup_has_effect_with_either_reference():
+    """One reference batch, in sequences or in tokens, is enough for warmup_keeps."""
+    schedule = Schedule(warmup=amount("9 steps"), warmup_keeps="samples")
+    for reference in ({"reference_batch_size": 256}, {"reference_batch_tokens": count("256Ki")}):
+        optimizer = Optimizer(reference_learning_rate=1e-3, **reference)
+        assert codes(plan_of(optimizer=optimizer, schedule=schedule)) == []
+
+
+def test_origin_of_listed_devices():
+    """A list derives the number; a written number beside it is the number's own origin."""
+    marks = {"cluster.devices_per_node": Mark(origin="recipe", file="a.yaml", line=1, column=1)}
+    listed = plan_of(recipe_of(cluster=Cluster(devices=(0, 1)))).origins["layout.devices_per_node"]
+    both = plan_of(recipe_of(cluster=Cluster(devices=(0, 1), devices_per_node=2), marks=marks))
+    assert listed.formula == "2 listed in cluster.devices"
+    assert both.origins["layout.devices_per_node"].origin == "recipe"

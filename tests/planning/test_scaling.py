@@ -251,3 +251,13 @@ def test_a_counter_example_to_the_square_root():
     assert linear_scale(batch=512, reference_batch=1) == 512
     optimizer = Optimizer(reference_learning_rate=4.8e-3, reference_batch_size=512)
     assert "scaled-far" in codes(plan_of(global_batch_size=1, optimizer=optimizer))
+
+
+@pytest.mark.parametrize(
+    ("batch", "at", "shown"), [(2048, 256, "from batch 256 to 2048, x8"), (2000, 300, "x6.667")]
+)
+def test_factors_are_shown_short(batch, at, shown):
+    """A whole factor is whole, another one has four digits."""
+    optimizer = Optimizer(reference_learning_rate=1e-3, reference_batch_size=at)
+    message = only(plan_of(global_batch_size=batch, optimizer=optimizer), "scaled-far").message
+    assert f"{shown}:" in message

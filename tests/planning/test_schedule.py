@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plan_of import amount, codes, count, errors, only, plan_of, recipe_of, refusal_of
 
+from launcher.planning.rates import curve_steps
 from launcher.spec.launch import Launch
 from launcher.spec.model import Model
 from launcher.spec.training import Data, Optimizer, Schedule
@@ -364,3 +365,19 @@ def test_the_curve_ends_with_the_data():
         schedule=Schedule(decay="linear", first_step="zero"),
     )
     assert zero.learning_rate.curve[-1] == (1000, pytest.approx(1 - 900 / 1000))
+
+
+@pytest.mark.parametrize(
+    ("warmup", "total", "steps"),
+    [
+        (8, None, (1, 2, 4, 8, 16)),
+        (0, None, (1, 2)),
+        (0, 20, tuple(range(1, 21))),
+        (20, 60, (1, 5, 10, *range(20, 61, 2))),
+        (40, 10, (1, 10)),
+        (1, 1, (1,)),
+    ],
+)
+def test_steps_of_the_curve(warmup, total, steps):
+    """Quarters of the warmup, then twentieths of the rest; without an end, once more the warmup."""
+    assert curve_steps(warmup_steps=warmup, total_steps=total) == steps

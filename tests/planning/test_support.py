@@ -109,3 +109,13 @@ def test_long_values_are_cut():
     (note,) = not_yet_used(recipe)
     assert len(note.message) < 140
     assert "...` is not used yet" in note.message
+
+
+def test_sections_are_shown_as_sections():
+    """A section is `{...}`, an amount its text, a number itself."""
+    shown = {row.path: not_yet_used(recipe_of(**USES[row.path]))[0].message for row in LATER}
+    assert shown["launch.container"].startswith("`launch.container: {...}`")
+    assert shown["cluster.time_limit"].startswith("`cluster.time_limit: 24 h`")
+    assert shown["launch.restarts"].startswith("`launch.restarts: 2`")
+    assert shown["model.frozen"].startswith("`model.frozen: [embed_tokens]`")
+    assert shown["parallel.sequence"].startswith("`parallel.sequence: true`")
