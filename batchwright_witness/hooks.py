@@ -37,7 +37,7 @@ def install(watch: Watch, environ: Mapping[str, str]) -> None:
         ),
         "torch.distributed.distributed_c10d": ("process group", functools.partial(_groups, watch, environ)),
         "deepspeed.runtime.engine": ("DeepSpeed engine", functools.partial(_engine, watch)),
-        "accelerate.state": ("Accelerator", functools.partial(_accelerator, watch)),
+        "accelerate.state": ("Accelerator", functools.partial(_accelerator, watch, environ)),
     }
     on_arrival({name: functools.partial(_careful, watch, what, call) for name, (what, call) in calls.items()})
     os.register_at_fork(after_in_child=lambda: setattr(watch, "alive", False))
@@ -67,7 +67,7 @@ def _optimizers(watch: Watch, module: ModuleType) -> None:
     untraced = getattr(sys.modules.get("torch"), "_disable_dynamo", lambda function: function)
     module.register_optimizer_step_pre_hook(untraced(before))
     module.register_optimizer_step_post_hook(untraced(after))
-    _after(module.Optimizer, "__init__", lambda optimizer, *_: watch.waiting.add(optimizer))
+    _after(module.Optimizer, "__init__", watch.waiting.add)
 
 
 def _scaler(watch: Watch, module: ModuleType) -> None:
@@ -187,8 +187,22 @@ def _engine(watch: Watch, module: ModuleType) -> None:
     _forward(watch, "DeepSpeedEngine", module)
 
 
-def _accelerator(watch: Watch, module: ModuleType) -> None:
-    _after(module.AcceleratorState, "__init__", lambda *_: watch.joined())
+def _accelerator(watch: Watch, environ: Mapping[str, str], module: ModuleType) -> None:
+    """Accelerate's count of ranks; before DeepSpeed starts, whose first start on a CPU compiles for a minute.
+
+    Source: accelerate@1.15.0 state.py:PartialState.__init__ (no backend is one process, with DeepSpeed or without).
+    """
+    _after(module.AcceleratorState, "__init__", lambda _: watch.joined())
+    prepare = module.PartialState._prepare_backend  # noqa: SLF001
+
+    @functools.wraps(prepare)
+    def _prepare_backend(*args: Any, **kwargs: Any) -> Any:
+        prepared = prepare(*args, **kwargs)
+        if prepared[0] is None and environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true":
+            watch.alone()
+        return prepared
+
+    module.PartialState._prepare_backend = _prepare_backend  # noqa: SLF001
 
 
 class _Inside:

@@ -15,7 +15,12 @@ from batchwright_witness.journal import Journal
 from batchwright_witness.rates import RateCheck
 from batchwright_witness.samples import SampleCheck, accepted_samples, accepted_tokens, sum_over_ranks
 from batchwright_witness.track import PATIENCE, STEPS, Track
-from batchwright_witness.worlds import accelerate_difference, asked_difference, group_difference
+from batchwright_witness.worlds import (
+    accelerate_difference,
+    asked_difference,
+    count_difference,
+    group_difference,
+)
 
 if TYPE_CHECKING:
     from batchwright_witness.borrowed import Borrowed
@@ -54,6 +59,10 @@ class Watch:
     def asked(self, world_size: Any, environ: Mapping[str, str]) -> None:
         """The script is about to make the default process group."""
         self._end_if(asked_difference(planned=self._ranks, asked=world_size, environ=environ))
+
+    def alone(self) -> None:
+        """Accelerate is about to start DeepSpeed on a device for which it counts one rank."""
+        self._end_if(count_difference(self._ranks, 1))
 
     def joined(self) -> None:
         """The script has an Accelerator."""

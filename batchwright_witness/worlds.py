@@ -8,7 +8,13 @@ from typing import Any
 
 from batchwright_witness.environment import Difference
 
-__all__ = ["accelerate_difference", "asked_difference", "found_world_size", "group_difference"]
+__all__ = [
+    "accelerate_difference",
+    "asked_difference",
+    "count_difference",
+    "found_world_size",
+    "group_difference",
+]
 
 HINT = (
     "leave the number of ranks to the environment: WORLD_SIZE, RANK and MASTER_ADDR are set for every process"
@@ -41,15 +47,22 @@ def group_difference(planned: int) -> Difference | None:
 
 
 def accelerate_difference(planned: int) -> Difference | None:
-    """Accelerate shards data by its own count, which on a CPU with DeepSpeed is 1 whatever torch.distributed sees.
+    """The ranks that Accelerate sees are not the planned ones.
 
-    Only where the script has an Accelerator: its state alone is also made for logging.
+    Accelerate shards data by its own count, which on a CPU with DeepSpeed is 1 whatever torch.distributed sees.
+
+    Judged only where the script has an Accelerator: its state alone is also made for logging.
     """
     state: Any = sys.modules.get("accelerate.state")
     if state is None or not state.AcceleratorState._shared_state:  # noqa: SLF001
         return None
     found = state.PartialState._shared_state.get("num_processes")  # noqa: SLF001
-    if found is None or found == planned:
+    return None if found is None else count_difference(planned, int(found))
+
+
+def count_difference(planned: int, found: int) -> Difference | None:
+    """Accelerate's own count of ranks is not the planned one."""
+    if found == planned:
         return None
     sees = found_world_size()
     return Difference(

@@ -4,7 +4,7 @@ import sys
 
 import torch
 from torch import nn
-from torch.distributed import destroy_process_group, init_process_group
+from torch.distributed import barrier, destroy_process_group, init_process_group
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
@@ -28,4 +28,5 @@ for step, (real,) in enumerate(loader):
     for_generator.zero_grad()
     loss(discriminator(fake), torch.ones(len(real), 1)).backward()
     for_generator.step()
+barrier()  # gloo (torch 2.13) now and then aborts a process that leaves while the other is still at work
 destroy_process_group()

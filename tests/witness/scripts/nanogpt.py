@@ -6,7 +6,7 @@ import sys
 
 import torch
 from torch import nn
-from torch.distributed import destroy_process_group, init_process_group
+from torch.distributed import barrier, destroy_process_group, init_process_group
 from torch.nn.parallel import DistributedDataParallel
 
 batch_size = 2  # micro-batch
@@ -71,4 +71,5 @@ for iteration in range(max_iters):
     optimizer.zero_grad(set_to_none=True)
     if rank == 0:
         print(f"iter {iteration}: loss {loss.item() * gradient_accumulation_steps:.4f}", flush=True)
+barrier()  # gloo (torch 2.13) now and then aborts a process that leaves while the other is still at work
 destroy_process_group()
