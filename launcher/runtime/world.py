@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping
@@ -106,8 +107,12 @@ def _not_found(message: str) -> WorldError:
 
 
 def _recipe_beside(script: str) -> str:
-    """The one recipe in the script's folder, or the word RECIPE."""
-    if not script.endswith(".py"):
+    """The one recipe beside the script that starts it, or the word RECIPE."""
+    path = Path(script)
+    if path.suffix != ".py":
         return "RECIPE"
-    found = sorted(Path(script).parent.glob("*.yaml"))
+    starts = re.compile(rf"^ +script: +{re.escape(path.name)}\s*$", re.MULTILINE)
+    found = [
+        recipe for recipe in path.parent.glob("*.yaml") if starts.search(recipe.read_text(errors="replace"))
+    ]
     return str(found[0]) if len(found) == 1 else "RECIPE"

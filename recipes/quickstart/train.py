@@ -2,7 +2,7 @@
 
     batchwright run recipes/quickstart/cpu-1x2.yaml
 
-Everything but this file comes from the plan: sizes, batch, learning rate, sample order, how often to evaluate.
+Sizes, batch, learning rate, sample order and when to evaluate come from the plan.
 """
 
 from pydoc_data.topics import topics
@@ -17,7 +17,7 @@ PRINTABLE = 95  # space to tilde; token 0 is the line feed, everything else beco
 
 
 def read_texts(length):
-    """The help texts, each paragraph once, as rows of `length` + 1 tokens; every twentieth row is for validation."""
+    """The help texts, each paragraph once, in rows of `length` + 1 tokens; every twentieth is for validation."""
     paragraphs = "\n\n".join(topics[name] for name in sorted(topics)).split("\n\n")
     text = "\n\n".join(dict.fromkeys(paragraphs))
     tokens = [0 if c == "\n" else ord(c) - 31 if " " <= c <= "~" else ord("?") - 31 for c in text]

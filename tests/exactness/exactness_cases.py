@@ -35,13 +35,14 @@ class Case:
     accumulation: int
     variant: str
     stage: int | None = None
+    fsdp: bool = False
     scalar: bool = False
     save: int | None = None
     resume: str | None = None
 
     @property
     def name(self) -> str:
-        stage = "" if self.stage is None else f"-zero{self.stage}"
+        stage = "-fsdp" if self.fsdp else "" if self.stage is None else f"-zero{self.stage}"
         split = f"{self.micro}x{self.accumulation}x{self.ranks}"
         tail = "-saves" if self.save else "-resumes" if self.resume else ""
         return f"{self.engine}{stage}-{split}-{self.variant}{tail}"
@@ -59,7 +60,10 @@ def cases_of(engine: str, ranks: int) -> list[Case]:
             for stage in range(4)
             for case in _variants(engine, ranks, stage=stage, splits=DEEPSPEED_SPLITS[ranks])
         ]
-    return _variants(engine, ranks, stage=None, splits=SPLITS[ranks])
+    cases = _variants(engine, ranks, stage=None, splits=SPLITS[ranks])
+    if (engine, ranks) == ("torchrun", 2):
+        cases += [replace(case, fsdp=True) for case in cases]
+    return cases
 
 
 def _variants(engine, ranks, *, stage, splits):
@@ -88,6 +92,8 @@ def recipe_of(case: Case) -> dict:
     """The recipe of one case: what training means is the same for every split of a variant."""
     length = "1 epochs" if case.variant == "partial" else f"{TOTAL_STEPS} steps"
     data = {} if case.stage is None else {"data": {"strategy": "zero", "stage": case.stage}}
+    if case.fsdp:
+        data = {"data": {"strategy": "fsdp"}}
     optimizer = {"name": case.optimizer, "learning_rate": PEAK, "weight_decay": 0.01}
     if case.optimizer == "sgd":
         optimizer["momentum"] = 0.9
@@ -124,6 +130,7 @@ def recipe_of(case: Case) -> dict:
             "python": sys.executable,
             "runtime": True,
             "native": native,
+            "script_applies": ["fsdp"] if case.fsdp else [],
         },
         "seed": 11,
     }

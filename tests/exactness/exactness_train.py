@@ -33,11 +33,24 @@ def wrap(model, optimizer, plan, folder):
         return accelerator, model, optimizer
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
+    if plan.layout.data_strategy == "fsdp":
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        mesh = init_device_mesh("cpu", (plan.layout.world_size,))
+        fully_shard(model.hidden, mesh=mesh)
+        fully_shard(model, mesh=mesh)
+        optimizer.param_groups[0]["params"] = list(
+            model.parameters()
+        )  # the shards replace what it was built with
+        return model, model, optimizer
     model = torch.nn.parallel.DistributedDataParallel(model)
     return model, model, optimizer
 
 
 def parameters(model, engine):
+    if hasattr(model, "unshard"):
+        return {name: value.full_tensor().detach() for name, value in model.named_parameters()}
     if engine != "deepspeed":
         return {name.removeprefix("module."): value.detach() for name, value in model.named_parameters()}
     import deepspeed

@@ -21,7 +21,8 @@ def test_the_plan_comes_back_whole(plan_of, environ_of):
 def test_without_a_plan_the_message_is_the_command(monkeypatch, tmp_path, message):
     """A script that was started by hand is told how to be started, with the recipe beside it."""
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "train.py")])
-    (tmp_path / "small.yaml").touch()
+    (tmp_path / "small.yaml").write_text("launch:\n  script: train.py\n")
+    (tmp_path / "other.yaml").write_text("launch:\n  script: evaluate.py\n")
     with pytest.raises(WorldError) as error:
         read_plan({})
     message("plan-not-found", error.value, FOLDER=tmp_path)
