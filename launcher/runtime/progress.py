@@ -111,8 +111,8 @@ def show_speed(per_second: float) -> str:
     """A rate with three digits (`41.2 k`)."""
     for factor, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if per_second >= factor:
-            return f"{per_second / factor:.3g}{prefix}"
-    return f"{per_second:.3g}"
+            return f"{per_second / factor:#.3g}".rstrip(".") + prefix
+    return f"{per_second:#.3g}".rstrip(".")
 
 
 def _append(path: Path, entry: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ PRINTABLE = 95  # space to tilde; token 0 is the line feed, everything else beco
 
 
 def read_texts(length):
-    """The help texts, each paragraph once, in rows of `length` + 1 tokens; every twentieth is for validation."""
+    """The help texts, each paragraph once, in rows of `length` + 1 tokens; every twentieth for validation."""
     paragraphs = "\n\n".join(topics[name] for name in sorted(topics)).split("\n\n")
     text = "\n\n".join(dict.fromkeys(paragraphs))
     tokens = [0 if c == "\n" else ord(c) - 31 if " " <= c <= "~" else ord("?") - 31 for c in text]

@@ -39,7 +39,7 @@ def test_the_line_says_what_it_knows():
     """Images have no tokens, an open end no ETA, a plan without a rate no rate; an overflow is said."""
     bare = entry(3, tokens_per_second=None, learning_rate=None, skipped=True)
     line = progress_line(bare, total_steps=None, eta_seconds=None)
-    assert line == "step 3  loss 3.970  24 samples/s  skipped: gradients overflowed"
+    assert line == "step 3  loss 3.970  24.0 samples/s  skipped: gradients overflowed"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_durations(seconds, shown):
 
 
 @pytest.mark.parametrize(
-    ("speed", "shown"), [(7.25, "7.25"), (999, "999"), (41_234, "41.2 k"), (1.5e6, "1.5 M"), (2e9, "2 G")]
+    ("speed", "shown"), [(7.25, "7.25"), (999, "999"), (41_234, "41.2 k"), (1.5e6, "1.50 M"), (2e9, "2.00 G")]
 )
 def test_speeds(speed, shown):
     """Three digits and a prefix."""
