@@ -139,7 +139,9 @@ def _sequences(recipe: Recipe, global_batch_size: int) -> tuple[str, ...]:
 
 
 def _nearest_hint(*, recipe: Recipe, global_batch_size: int, unit: int) -> str:
-    length = 1 if recipe.global_batch_size is not None else sequence_tokens(recipe) or 1
+    length = 1
+    if recipe.global_batch_size is None:  # written in tokens, so the hint is in tokens too
+        length = sequence_tokens(recipe) or length
     below = global_batch_size // unit * unit
     exact = " or ".join(str(value * length) for value in (below, below + unit) if value)
     idle = -global_batch_size % unit

@@ -30,7 +30,7 @@ def hugging_face_warmup(*, step: int, warmup_steps: int) -> float:
 
     Source: transformers@5.23.0 optimization.py:_get_linear_schedule_with_warmup_lr_lambda.
     """
-    return min(1.0, (step - 1) / max(1, warmup_steps)) if step <= warmup_steps else 1.0
+    return (step - 1) / warmup_steps if step <= warmup_steps else 1.0
 
 
 def deepspeed_linear_warmup(*, step: int, warmup_steps: int) -> float:

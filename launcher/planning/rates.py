@@ -66,9 +66,9 @@ def learning_rate_plan(
 
 def curve_steps(*, warmup_steps: int, total_steps: int | None) -> tuple[int, ...]:
     """Optimizer steps (1-based) worth seeing: the first, the warmup's quarters, then evenly to the last."""
-    warm = {1, max(1, warmup_steps // 4), max(1, warmup_steps // 2), max(1, warmup_steps)}
+    warm = {1, warmup_steps // 4, warmup_steps // 2, warmup_steps}
     if total_steps is None:
-        return tuple(sorted(warm | {max(1, warmup_steps) * 2}))
+        return tuple(sorted(step for step in warm | {2 * max(1, warmup_steps)} if step >= 1))
     left = max(0, total_steps - warmup_steps)
     after = {
         warmup_steps + left * part // _POINTS_AFTER_WARMUP for part in range(1, _POINTS_AFTER_WARMUP + 1)

@@ -84,7 +84,7 @@ def solve_timeline(*, recipe: Recipe, global_batch_size: int) -> Solved[Timeline
     decay, decay_problems = _decay(recipe, yardstick, warmup)
     unknown = length is None and bool(length_problems)
     problems += [*length_problems, *(() if unknown else (*warmup_problems, *decay_problems))]
-    if not any(problem.severity == "error" for problem in problems):
+    if not problems:
         problems += _warmup_remark(recipe, warmup, length)
         timeline = _timeline(recipe, yardstick, warmup, decay)
         if timeline.total_steps != 0:

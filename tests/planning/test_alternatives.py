@@ -196,3 +196,25 @@ def test_both_written_numbers_change_as_little_as_can_be():
         "global_batch_size=24",
         "launch.runtime=true gradient_accumulation_steps=6",
     ]
+
+
+def test_a_written_micro_batch_that_divides_is_kept():
+    """128 per rank and micro 8: the accumulation becomes 16; other micro-batches change both."""
+    ways = refusal_of(
+        global_batch_size=256, devices=2, micro_batch_size=8, gradient_accumulation_steps=4
+    ).alternatives
+    assert [way.change for way in ways][:4] == [
+        "gradient_accumulation_steps=16",
+        "micro_batch_size=32",
+        "micro_batch_size=4 gradient_accumulation_steps=32",
+        "micro_batch_size=16 gradient_accumulation_steps=8",
+    ]
+
+
+def test_divisors_next_to_the_written_one_are_found_on_both_sides_of_the_root():
+    """12 per rank and micro 5: 6 is nearer than 4; and 100 % more is twice the batch."""
+    ways = refusal_of(global_batch_size=24, devices=2, micro_batch_size=5).alternatives
+    assert [way.change for way in ways][:2] == ["micro_batch_size=6", "micro_batch_size=4"]
+    assert refusal_of(global_batch_size=1, devices=2).alternatives[0].changes == (
+        "global batch 1 -> 2 (+100.0 %)",
+    )

@@ -311,3 +311,16 @@ def test_the_hint_of_a_mismatch_is_the_smallest_change(batch, micro, accumulatio
         global_batch_size=batch, devices=2, micro_batch_size=micro, gradient_accumulation_steps=accumulation
     )
     assert only(refusal, "batch-triad-mismatch").hint == hint
+
+
+def test_the_hint_for_a_batch_in_tokens_is_in_tokens():
+    """9 sequences of 1024 on 2 ranks: 8192 or 10240 tokens, one of ten slots idle."""
+    problem = only(refusal_of(global_batch_tokens=count("9Ki"), devices=2), "batch-not-divisible")
+    assert problem.because == (
+        "2 = 1 node x 2 devices",
+        "9 = 9Ki tokens / sequence_length 1024",
+        "9 / 2 is not whole",
+    )
+    assert problem.hint == (
+        "use 8192 or 10240; or let the runtime pad 1 idle slot (10.0 % of the work): launch.runtime: true"
+    )

@@ -147,15 +147,13 @@ def test_every_device_of_the_catalog_plans(name):
         ("H100_SXM", "`h100-sxm-80gb` or `h100-sxm-96gb-hbm2e`"),
         ("a100-sxm", "`a100-sxm-40gb` or `a100-sxm-80gb`"),
         ("rtx-4080", "`rtx-3090`, `rtx-4090` or `rtx-5090`"),
-        ("gaudi4", "`gaudi2` or `gaudi3`"),
+        ("gaudi4", "`gaudi3` or `gaudi2`"),
     ],
 )
 def test_unknown_devices_have_near_misses(name, near):
     """A name that is not in the catalog is refused with what may have been meant."""
     problem = only(refusal_of(device=name), "unknown-device")
-    assert set(problem.hint.replace("did you mean ", "").replace(" or ", ", ").split(", ")) == set(
-        near.replace(" or ", ", ").split(", ")
-    )
+    assert problem.hint == f"did you mean {near}"
 
 
 def test_a_device_like_no_other_gets_the_whole_list():

@@ -194,6 +194,7 @@ def test_steps_times_batch_is_what_the_data_holds(batch, samples, drop, hundredt
         return
     found = plan_of(recipe).data
     trained = (found["total_steps"] - 1) * batch + found["last_step_samples"]
+    assert found["total_samples"] == trained
     assert trained == (total // batch * batch if drop else total)
     assert 1 <= found["last_step_samples"] <= batch
 
@@ -381,3 +382,13 @@ def test_the_curve_ends_with_the_data():
 def test_steps_of_the_curve(warmup, total, steps):
     """Quarters of the warmup, then twentieths of the rest; without an end, once more the warmup."""
     assert curve_steps(warmup_steps=warmup, total_steps=total) == steps
+
+
+@pytest.mark.parametrize(("warmup", "most"), [("3 steps", 7 * 256), ("0 steps", 10 * 256), ("30 steps", 0)])
+def test_the_hint_of_a_decay_that_is_too_long_is_what_is_left(warmup, most):
+    """Length less warmup, never below nothing."""
+    schedule = Schedule(
+        decay="wsd", decay_length=amount("11 steps"), warmup=amount(warmup), length=amount("10 steps")
+    )
+    problem = only(refusal_of(schedule=schedule), "decay-longer-than-run")
+    assert problem.hint == f"use at most {most} samples, or a shorter warmup"
