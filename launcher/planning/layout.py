@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from launcher.catalog.devices import DEVICES, Device
 from launcher.errors import Problem
@@ -170,6 +169,8 @@ def _device(cluster: Cluster) -> tuple[Device | None, tuple[Problem, ...]]:
 
 def _near(name: str) -> list[str]:
     """Catalog names that a person may have meant: those with the same words first, then similar spellings."""
+    from difflib import get_close_matches
+
     words = name.lower().replace("_", "-").split("-")
     same = [known for known in DEVICES if all(word in known.split("-") for word in words)]
     part = [known for known in DEVICES if words[0] in known.split("-")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from launcher.errors import PlanError, Problem
-from launcher.planning.alternatives import find_alternatives
 from launcher.planning.applied import applied_by, applied_problems
 from launcher.planning.batch import solve_batch, solve_global_batch
 from launcher.planning.choices import choice_problems
@@ -200,4 +199,6 @@ def _ways_out(*, recipe: Recipe, cluster: Cluster, parts: _Parts) -> tuple[Alter
     layout, size = parts.layout.value, parts.global_batch.value
     if layout is None or size is None or parts.batch.value is not None:
         return ()
+    from launcher.planning.alternatives import find_alternatives
+
     return find_alternatives(recipe=recipe, cluster=cluster, layout=layout, global_batch_size=size)
