@@ -28,7 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="print the plan as one JSON object, refused or not"
     )
     parser.add_argument("--explain", action="store_true", help="add where every number comes from")
-    parser.add_argument("--alternatives", action="store_true", help="add other plans near this one")
 
 
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
@@ -51,7 +50,6 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
             recipe_path=arguments.recipe,
             glyphs=glyphs_for(around.stdout.encoding, colour=around.colour),
             explain=arguments.explain,
-            alternatives=arguments.alternatives,
         )
         around.say("\n".join(lines))
     return 1 if result.verdict == "does-not-fit" else 0

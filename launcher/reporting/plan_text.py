@@ -23,6 +23,10 @@ _WHO = {
     "script-must": "only the script can",
 }
 
+_SPLIT = ("micro_batch_size", "gradient_accumulation_steps")
+_KEYS = {"data_strategy": "parallel.data"}
+"""Settings that a recipe writes under another name."""
+
 
 def plan_text(
     *,
@@ -31,11 +35,10 @@ def plan_text(
     recipe_path: str,
     glyphs: Glyphs,
     explain: bool = False,
-    alternatives: bool = False,
 ) -> list[str]:
     """The lines of `batchwright plan`; at most 100 characters each.
 
-    recipe_path: as the person wrote it. explain: every number with its origin. alternatives: other plans near.
+    recipe_path: as the person wrote it. explain: every number with its origin.
     """
     lines = [
         *_first_line(plan, glyphs),
@@ -44,7 +47,7 @@ def plan_text(
         *labelled("rate", rate_lines(plan, recipe, glyphs)),
         *labelled("model", [_model(plan.model)]),
         *labelled("layout", [_layout(plan.layout)]),
-        *labelled("applied", _applied(plan.applied_by)),
+        *labelled("applied", _applied(plan, recipe)),
         "",
         *_remarks(plan.problems, glyphs),
         *labelled("hashes", [f"plan {plan.plan_hash[:12]}{glyphs.dot}semantics {plan.semantics_hash[:12]}"]),
@@ -53,16 +56,9 @@ def plan_text(
         from launcher.reporting.explain import explanation
 
         lines += ["", *explanation(plan)]
-    if alternatives:
-        from launcher.reporting.ways_out import ways_out
-
-        lines += ["", *(ways_out(plan.alternatives, title="alternatives") if plan.alternatives else [_NONE])]
     if not explain:
         lines += labelled("next", _next(plan, recipe, recipe_path, glyphs))
     return lines
-
-
-_NONE = "alternatives: none; they are worked out when a plan is refused"
 
 
 def _first_line(plan: RunPlan, glyphs: Glyphs) -> list[str]:
@@ -130,10 +126,14 @@ def _layout(layout: LayoutPlan) -> str:
     return f"{processes} = {' x '.join(named)}{expert}; {_strategy(layout)}{offload}; {layout.backend}"
 
 
-def _applied(applied_by: Mapping[str, str]) -> list[str]:
+def _applied(plan: RunPlan, recipe: Recipe) -> list[str]:
+    """Who carries out what; of what only the script can do, the split of the batch and what was written."""
     found: dict[str, list[str]] = {}
-    for setting, who in applied_by.items():
-        found.setdefault(who, []).append(setting)
+    for setting, who in plan.applied_by.items():
+        key = _KEYS.get(setting, setting)
+        written = any(path.startswith(key) or path.endswith(key) for path in recipe.marks)
+        if who != "script-must" or setting in _SPLIT or written:
+            found.setdefault(who, []).append(setting)
     return [f"{_WHO[who]}: {', '.join(found[who])}" for who in _WHO if who in found]
 
 
@@ -154,9 +154,7 @@ def _remarks(problems: tuple[Problem, ...], glyphs: Glyphs) -> list[str]:
 
 
 def _next(plan: RunPlan, recipe: Recipe, recipe_path: str, glyphs: Glyphs) -> list[str]:
-    views = ["--explain: where each number comes from", "--json: all of it"]
-    if plan.alternatives:
-        views.insert(1, "--alternatives")
+    views = ("--explain: where each number comes from", "--json: all of it")
     return [_next_step(plan, recipe, recipe_path), glyphs.dot.join(views)]
 
 

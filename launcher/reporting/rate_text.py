@@ -114,8 +114,13 @@ def _conversions(plan: RunPlan, written: Amount | None, *, steps: int, samples: 
         return [text for _, text in known.values()]
     # rounding to whole steps and sequences does not make it another amount
     grain = {"steps": 1, "samples": 1, "tokens": tokens or 1}
-    written_again = written.unit in known and abs(known[written.unit][0] - written.number) < grain[written.unit]
-    return [str(written), *(text for unit, (_, text) in known.items() if unit != written.unit or not written_again)]
+    written_again = (
+        written.unit in known and abs(known[written.unit][0] - written.number) < grain[written.unit]
+    )
+    return [
+        str(written),
+        *(text for unit, (_, text) in known.items() if unit != written.unit or not written_again),
+    ]
 
 
 def _length_without_rate(plan: RunPlan) -> list[str]:

@@ -11,7 +11,7 @@ from launcher.units import show_count
 __all__ = ["ways_out"]
 
 
-def ways_out(alternatives: Sequence[Alternative], *, title: str = "ways out") -> list[str]:
+def ways_out(alternatives: Sequence[Alternative]) -> list[str]:
     """Ranked, best first, with how to apply one."""
     rows = [
         (
@@ -23,7 +23,7 @@ def ways_out(alternatives: Sequence[Alternative], *, title: str = "ways out") ->
         )
         for rank, alternative in enumerate(alternatives, start=1)
     ]
-    return [*table(("", title, "batch", "keeps", "changes"), rows), "apply one with --set, or write it"]
+    return [*table(("", "ways out", "batch", "keeps", "changes"), rows), "apply one with --set, or write it"]
 
 
 def _batch(batch: BatchPlan) -> str:

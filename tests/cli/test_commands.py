@@ -113,11 +113,10 @@ def test_a_bug_of_ours_is_three(call, monkeypatch):
     assert "Python 3." in err
 
 
-def test_alternatives_and_explain(call):
-    """Both views are added to the plan, on the same stdout."""
-    _, out, _ = call(THREE, "plan", "r.yaml", "--explain", "--alternatives")
+def test_explain(call):
+    """Where every number comes from is added to the plan, on the same stdout."""
+    _, out, _ = call(THREE, "plan", "r.yaml", "--explain")
     assert "batch.global_batch_size" in out
-    assert "alternatives" in out
 
 
 def test_the_schema(call):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 OPTIONS = {
     "": ["--help", "--version", "-h", "COMMAND"],
     "engines": ["--help", "-h"],
-    "plan": ["--alternatives", "--explain", "--help", "--json", "--set", "-h", "RECIPE"],
+    "plan": ["--explain", "--help", "--json", "--set", "-h", "RECIPE"],
     "render": ["--help", "--node-rank", "--output", "--print", "--set", "-h", "-o", "RECIPE"],
     "run": ["--dry-run", "--help", "--run-dir", "--set", "-h", "RECIPE"],
     "schema": ["--help", "-h"],
