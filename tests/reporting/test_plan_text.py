@@ -105,7 +105,8 @@ def test_without_a_learning_rate():
 
 def test_who_carries_out_what():
     """Of what only the script can do, the split of the batch and what the recipe writes are shown; the rest is at
-    its default and stands in --json."""
+    its default and stands in --json.
+    """
     written = {**THREE, **RATE, "activation_checkpointing": "full", "model": {"num_attention_heads": 12}}
     split = {"micro_batch_size", "gradient_accumulation_steps"}
     shown = {"optimizer", "learning_rate", "activation_checkpointing"}
