@@ -43,14 +43,18 @@ def test_the_error_reference_is_current():
 
 
 def test_every_code_has_a_whole_message():
-    """The recipes that fail, the codes in errors.md and the table of codes are the same set, at least 40."""
-    folder = ROOT / "tests" / "loading" / "bad"
-    shown = {path.stem for path in folder.glob("*.txt")}
-    written = set(re.findall(r"^## ([a-z0-9-]+)$", (ROOT / "docs/reference/errors.md").read_text(), re.MULTILINE))
-    assert shown == written == set(CODES)
-    assert len(shown) >= 40
-    for code in shown:
-        assert f"[{code}]" in (folder / f"{code}.txt").read_text()
+    """Whole messages (of recipes that fail, and of jobs that end), errors.md and the table of codes: one set of codes."""
+    messages = [
+        *ROOT.glob("tests/loading/bad/*.txt"),
+        *ROOT.glob("tests/runtime/messages/*.txt"),
+        *ROOT.glob("tests/witness/messages/*.txt"),
+    ]
+    page = (ROOT / "docs/reference/errors.md").read_text()
+    written = set(re.findall(r"^## ([a-z0-9-]+)$", page, re.MULTILINE))
+    assert {path.stem for path in messages} == written == set(CODES)
+    assert len(written) >= 40
+    for path in messages:
+        assert f"[{path.stem}]" in path.read_text(), path
 
 
 @pytest.mark.parametrize(("page", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
