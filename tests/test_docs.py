@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.cli.reference import cli_reference
 from launcher.errors import CODES
 from launcher.reporting.error_reference import error_reference
 
@@ -40,6 +41,13 @@ def test_the_error_reference_is_current():
     """docs/reference/errors.md is what the table of codes prints."""
     page = ROOT / "docs" / "reference" / "errors.md"
     assert page.read_text() == error_reference(), "write error_reference() into docs/reference/errors.md"
+
+
+def test_the_command_line_reference_is_current(monkeypatch):
+    """docs/reference/cli.md holds every command's help as it is printed at 100 columns."""
+    monkeypatch.setenv("COLUMNS", "100")
+    page = (ROOT / "docs/reference/cli.md").read_text()
+    assert page == cli_reference(), "write cli_reference() into docs/reference/cli.md"
 
 
 def test_every_code_has_a_whole_message():
