@@ -43,6 +43,7 @@ def test_the_error_reference_is_current():
     assert page.read_text() == error_reference(), "write error_reference() into docs/reference/errors.md"
 
 
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="argparse lays out help a little differently")
 def test_the_command_line_reference_is_current(monkeypatch):
     """docs/reference/cli.md holds every command's help as it is printed at 100 columns."""
     monkeypatch.setenv("COLUMNS", "100")

@@ -10,7 +10,7 @@ __all__ = ["cli_reference"]
 
 _HEAD = """# Command line
 
-Plans and rendered commands go to stdout, everything else to stderr. `NO_COLOR` is honoured and nothing depends on colour.
+Plans and rendered commands go to stdout, everything else to stderr. `NO_COLOR` is honoured; nothing depends on colour.
 There is no option for what a recipe can say: `--set path=value` overrides any key.
 
 | exit code | meaning |
