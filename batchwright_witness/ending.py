@@ -51,15 +51,15 @@ class Ending:
         sys.stdout.flush()
         if self.rank == 0 or not by_all:
             self._say(message)
-        else:
-            time.sleep(LATER_SECONDS)
         if self._lenient:
             watch.departures.append(message)
             return
         record_exit(
             folder=self.folder, rank=self.rank, code=EXIT, error=message, more={"witness": watch.finish()}
         )
-        watch.exchange.wait_until_read()
+        watch.exchange.take_leave()
+        if self.rank:
+            time.sleep(LATER_SECONDS)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(EXIT)

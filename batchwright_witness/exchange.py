@@ -18,7 +18,7 @@ Report = dict[str, Any]
 Judge = Callable[[list[Report]], Report]
 PREFIX = "batchwright-witness"
 ACKNOWLEDGE_SECONDS = 5.0
-"""How long rank 0, which may hold the store, waits for the others to have read why they stop."""
+"""How long rank 0, which may hold the store, waits for the others to have recorded why they stop."""
 
 
 class Exchange:
@@ -29,6 +29,9 @@ class Exchange:
         self._timeout = timedelta(seconds=timeout_seconds)
         self.failed: str | None = None
         """Why there is no exchange any more."""
+        self.heard = False
+        """Whether the last verdict came from all ranks."""
+        self._own_word = ""
         self._unread: list[str] = []  # not the store: whoever holds it at exit keeps its threads from ending
 
     def round(self, name: str, report: Report, judge: Judge) -> Report | None:
@@ -36,19 +39,18 @@ class Exchange:
         distributed: Any = sys.modules.get("torch.distributed")
         if distributed is None or not distributed.is_available() or not distributed.is_initialized():
             return judge([report])
+        self.heard = False
         rank, size = distributed.get_rank(), distributed.get_world_size()
         if size == 1:
             return judge([report])
         if self.failed:
             return None
         try:
-            store = _store()
-            key = f"{self._prefix}/{name}"
-            return (
-                self._lead(store, key, size, report, judge)
-                if rank == 0
-                else self._follow(store, key, rank, report)
-            )
+            store, key = _store(), f"{self._prefix}/{name}"
+            if rank == 0:
+                verdict = self._lead(store, key, size, report, judge)
+            else:
+                verdict = self._follow(store, key, rank, report)
         except (
             RuntimeError,
             ValueError,
@@ -56,13 +58,14 @@ class Exchange:
         ) as error:  # torch.distributed's errors are RuntimeErrors
             self.failed = f"{type(error).__name__}: {str(error).splitlines()[0]}"
             return None
+        self.heard = True
+        return verdict
 
     def _follow(self, store: Any, key: str, rank: int, report: Report) -> Report:
         store.set(f"{key}/{rank}", json.dumps(report))
         store.wait([f"{key}/verdict"], self._timeout)
         verdict: Report = json.loads(store.get(f"{key}/verdict"))
-        if verdict["stop"]:
-            store.set(f"{key}/read/{rank}", "1")
+        self._own_word = f"{key}/read/{rank}"
         return verdict
 
     def _lead(self, store: Any, key: str, size: int, report: Report, judge: Judge) -> Report:
@@ -73,10 +76,12 @@ class Exchange:
         self._unread = [f"{key}/read/{other}" for other in range(1, size)]
         return verdict
 
-    def wait_until_read(self) -> None:
-        """On rank 0, before it stops: the others have read the last verdict, or had their time."""
-        if self._unread:
-            with contextlib.suppress(RuntimeError, ValueError):
+    def take_leave(self) -> None:
+        """After the last verdict, before the end: the others say that they have recorded it, rank 0 waits for that."""
+        with contextlib.suppress(RuntimeError, ValueError):
+            if self._own_word:
+                _store().set(self._own_word, "1")
+            if self._unread:
                 _store().wait(self._unread, timedelta(seconds=ACKNOWLEDGE_SECONDS))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,14 @@ from batchwright_witness.track import PATIENCE, STEPS, Track
 if TYPE_CHECKING:
     from launcher.spec.plan import RunPlan
 
-__all__ = ["place_in_words", "rate_difference", "samples_difference", "summary"]
+__all__ = [
+    "models_difference",
+    "place_in_words",
+    "rate_difference",
+    "samples_difference",
+    "stage_departure",
+    "summary",
+]
 
 
 def rate_difference(plan: RunPlan, check: RateCheck, *, several: bool) -> Difference:
@@ -64,6 +72,19 @@ def samples_difference(
     )
 
 
+def models_difference(plan: RunPlan, parameters: Sequence[float | None]) -> Difference | None:
+    """The ranks' parameters, equal before the first step, are not equal after the third."""
+    known = [number for number in parameters if number is not None and math.isfinite(number)]
+    if len(known) < len(parameters) or len(set(known)) <= 1:
+        return None
+    return Difference(
+        f"planned gradients averaged over {plan.layout.world_size} ranks, "
+        f"found {len(set(known))} different models after optimizer step {STEPS}",
+        ("averaged gradients leave the same parameters on every rank",),
+        "wrap the model in DistributedDataParallel, or let Accelerate or DeepSpeed prepare it",
+    )
+
+
 def place_in_words(source: str) -> str:
     """`the DataLoader` or `the model's input`."""
     return "the model's input" if source.startswith("forward") else "the DataLoader"
@@ -86,7 +107,7 @@ def summary(
     departures: Sequence[str],
 ) -> dict[str, Any]:
     """What was seen of the optimizer that is the plan's, or of the first one."""
-    unseen = [f"no {what} could be watched" for what in blind]
+    unseen = list(blind)
     if not tracks:
         unseen.append("no optimizer step was seen: neither samples nor learning rate are proven")
         return {"optimizer_steps": 0, "unseen": unseen, "departures": list(departures)}

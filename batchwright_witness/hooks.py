@@ -48,7 +48,7 @@ def _careful(watch: Watch, what: str, call: Callable[[ModuleType], None], module
     try:
         call(module)
     except Exception as error:  # noqa: BLE001
-        watch.blind.append(f"{what} ({type(error).__name__}: {error})")
+        watch.blind.append(f"{what}: this version cannot be watched ({type(error).__name__}: {error})")
 
 
 def _optimizers(watch: Watch, module: ModuleType) -> None:
@@ -58,11 +58,12 @@ def _optimizers(watch: Watch, module: ModuleType) -> None:
         if watch.inside:
             watch.waiting.discard(optimizer)
         elif not watch.knows(optimizer):
-            watch.starts(optimizer, _steps_in_state(optimizer))
+            watch.starts(optimizer, functools.partial(_steps_in_state, optimizer))
 
     def after(optimizer: Any, _args: Any, _kwargs: Any) -> None:
         if not watch.inside:
-            watch.stepped(optimizer, _rates(optimizer))
+            rates, parameters = (functools.partial(call, optimizer) for call in (_rates, _fingerprint))
+            watch.stepped(optimizer, rates, parameters)
 
     untraced = getattr(sys.modules.get("torch"), "_disable_dynamo", lambda function: function)
     module.register_optimizer_step_pre_hook(untraced(before))
@@ -76,10 +77,11 @@ def _scaler(watch: Watch, module: ModuleType) -> None:
 
     @functools.wraps(original)
     def step(scaler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-        track = watch.tracks.get(optimizer)
-        done = track.steps if track else 0
+        if not watch.inside and not watch.knows(optimizer):
+            watch.starts(optimizer, functools.partial(_steps_in_state, optimizer))
+        done = watch.steps(optimizer)
         result = original(scaler, optimizer, *args, **kwargs)
-        if track is not None and track.steps == done:
+        if watch.steps(optimizer) == done:
             watch.skipped(optimizer)
         return result
 
@@ -93,14 +95,17 @@ def _loaders(watch: Watch, module: ModuleType) -> None:
     base = module._BaseDataLoaderIter  # noqa: SLF001
     make, following, draw = module.DataLoader.__iter__, base.__next__, base._next_index  # noqa: SLF001
 
-    @functools.wraps(make)
-    def __iter__(loader: Any) -> Any:  # noqa: N807
-        iterator = make(loader)
+    def begin(loader: Any, iterator: Any) -> None:
         if loader not in names:
             names[loader] = f"loader{next(numbers)}"
             weakref.finalize(loader, watch.counts.forget, names[loader]).atexit = False
         name = iterator._batchwright_source = names[loader]  # noqa: SLF001
         watch.counts.edge(name, ended=False)
+
+    @functools.wraps(make)
+    def __iter__(loader: Any) -> Any:  # noqa: N807
+        iterator = make(loader)
+        watch.carefully(begin, loader, iterator)
         return iterator
 
     @functools.wraps(following)
@@ -113,7 +118,7 @@ def _loaders(watch: Watch, module: ModuleType) -> None:
                 watch.counts.edge(name, ended=True)
             raise
         if name is not None:
-            watch.counts.batch(name, batch)
+            watch.batch(name, batch)
         return batch
 
     @functools.wraps(draw)
@@ -136,7 +141,8 @@ def _forward(watch: Watch, class_name: str, module: ModuleType) -> None:
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         # inside torch.compile nothing is counted: a number that changes would compile every step anew
         if not torch.compiler.is_compiling() and self.training and torch.is_grad_enabled():
-            watch.counts.batch("forward", (*args, kwargs) if args else kwargs)
+            watch.wrappers.add(class_name)
+            watch.batch("forward", (*args, kwargs) if args else kwargs)
         return original(self, *args, **kwargs)
 
     owner.forward = forward
@@ -161,6 +167,22 @@ def _groups(watch: Watch, environ: Mapping[str, str], module: ModuleType) -> Non
 
 def _engine(watch: Watch, module: ModuleType) -> None:
     """DeepSpeed: one step of the engine is one optimizer step, however often ZeRO steps the optimizer inside."""
+
+    def begin(engine: Any, found: list[Any]) -> None:
+        if not watch.knows(engine):
+            stage = int(engine.zero_optimization_stage())
+            watch.starts(engine, lambda: int(engine.global_steps), zero_stage=stage)
+            watch.waiting.clear()  # what steps inside the engine steps for it
+        # read now: the engine's scheduler changes the rates before its step returns
+        found += [_rates(engine.optimizer), engine.skipped_steps]
+
+    def end(engine: Any, found: list[Any]) -> None:
+        rates, skipped = found
+        if engine.skipped_steps > skipped:
+            watch.skipped(engine)
+        else:
+            watch.stepped(engine, lambda: rates)
+
     owner = module.DeepSpeedEngine
     build, take = owner.__init__, owner._take_model_step  # noqa: SLF001
 
@@ -171,16 +193,11 @@ def _engine(watch: Watch, module: ModuleType) -> None:
 
     @functools.wraps(take)
     def _take_model_step(engine: Any, *args: Any, **kwargs: Any) -> Any:
-        if not watch.knows(engine):
-            watch.starts(engine, int(engine.global_steps), zero_stage=int(engine.zero_optimization_stage()))
-            watch.waiting.clear()  # what steps inside the engine steps for it
-        rates, skipped = _rates(engine.optimizer), engine.skipped_steps
+        found: list[Any] = []
+        watch.carefully(begin, engine, found)
         with _Inside(watch):
             result = take(engine, *args, **kwargs)
-        if engine.skipped_steps > skipped:
-            watch.skipped(engine)
-        else:
-            watch.stepped(engine, rates)
+        watch.carefully(end, engine, found)
         return result
 
     owner.__init__, owner._take_model_step = __init__, _take_model_step  # noqa: SLF001
@@ -240,3 +257,13 @@ def _steps_in_state(optimizer: Any) -> int | None:
         if isinstance(state, Mapping) and state:
             return int(state["step"]) if "step" in state else None
     return 0
+
+
+def _fingerprint(optimizer: Any) -> float | None:
+    """Sum of a few entries of the first trained parameter; None where a rank holds only its part of it."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                whole = type(parameter).__name__ == "Parameter"
+                return float(parameter.detach().reshape(-1)[:1024].double().sum()) if whole else None
+    return None

@@ -57,8 +57,7 @@ class SampleCheck:
         if len(self.outcomes) < 2:
             return None
         first, second = self.outcomes[-2:]
-        wrong = not first.agrees and not second.agrees
-        return (first, second) if wrong and first[1:] == second[1:] else None
+        return (first, second) if not second.agrees and first[1:] == second[1:] else None
 
 
 def sum_over_ranks(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from batchwright_witness.counting import Counts, Seen
 from batchwright_witness.environment import Difference
 from batchwright_witness.exchange import Exchange
-from batchwright_witness.findings import rate_difference, samples_difference, stage_departure, summary
+from batchwright_witness.findings import (
+    models_difference,
+    rate_difference,
+    samples_difference,
+    stage_departure,
+    summary,
+)
 from batchwright_witness.journal import Journal
 from batchwright_witness.rates import RateCheck
 from batchwright_witness.samples import SampleCheck, accepted_samples, accepted_tokens, sum_over_ranks
@@ -35,6 +42,27 @@ class Stop(Protocol):
     def __call__(self, code: str, difference: Difference, *, by_all: bool) -> None: ...
 
 
+Fingerprint = Callable[[], float | None]
+
+
+def _harmless(method: Callable[..., None]) -> Callable[..., None]:
+    """A bug of ours ends the watching, not the training; a forked child is not watched at all."""
+
+    @functools.wraps(method)
+    def guarded(self: Watch, *args: Any, **kwargs: Any) -> None:
+        if not self.alive:
+            return
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001
+            self.alive = False
+            self.blind.append(
+                f"anything further: the witness itself failed ({type(error).__name__}: {error})"
+            )
+
+    return guarded
+
+
 class Watch:
     """The state of this process; hooks call it, `stop` ends the process (or notes the fact, when asked to)."""
 
@@ -49,6 +77,8 @@ class Watch:
         """Optimizers that exist and have not stepped."""
         self.inside = 0
         """How many DeepSpeed engines are at work: the optimizer steps inside them are theirs."""
+        self.wrappers: set[str] = set()
+        """Classes that a forward went through."""
         self.alive = True
         """False in a forked child: its batches are not the rank's."""
         self.blind: list[str] = []
@@ -56,14 +86,27 @@ class Watch:
 
     # what the hooks report
 
+    @_harmless
+    def carefully(self, call: Callable[..., None], *args: Any) -> None:
+        """A hook's own work, which a new version of a library may not bear."""
+        call(*args)
+
+    @_harmless
+    def batch(self, source: str, batch: Any) -> None:
+        """A loader has handed out a batch, or the model takes one in."""
+        self.counts.batch(source, batch)
+
+    @_harmless
     def asked(self, world_size: Any, environ: Mapping[str, str]) -> None:
         """The script is about to make the default process group."""
         self._end_if(asked_difference(planned=self._ranks, asked=world_size, environ=environ))
 
+    @_harmless
     def alone(self) -> None:
         """Accelerate is about to start DeepSpeed on a device for which it counts one rank."""
         self._end_if(count_difference(self._ranks, 1))
 
+    @_harmless
     def joined(self) -> None:
         """The script has an Accelerator."""
         self._end_if(accelerate_difference(self._ranks))
@@ -72,13 +115,18 @@ class Watch:
         """Whether this optimizer has stepped before."""
         return owner in self.tracks
 
-    def starts(self, owner: Any, before: int | None, *, zero_stage: int | None = None) -> None:
-        """The first step of an optimizer is about to be done; `before` were done by an earlier process.
+    def steps(self, owner: Any) -> int:
+        """Steps that this optimizer has done in this process."""
+        return self.tracks[owner].steps if owner in self.tracks else 0
+
+    @_harmless
+    def starts(self, owner: Any, earlier: Callable[[], int | None], *, zero_stage: int | None = None) -> None:
+        """The first step of an optimizer is about to be done; `earlier` ones were done by another process.
 
         zero_stage: of the DeepSpeed engine that steps; None for an optimizer that steps by itself.
         """
         self._notice(stage_departure(self.plan, zero_stage))
-        planned, rate = self.plan.learning_rate, None
+        before, planned, rate = earlier(), self.plan.learning_rate, None
         if planned is not None and before is not None and not planned.owner.startswith("engine:"):
             batch = self.plan.batch.global_batch_size
             rate = RateCheck(planned=planned, global_batch_size=batch, rate_at=self._borrowed.rate_at)
@@ -94,25 +142,31 @@ class Watch:
         self.tracks[owner] = track
         self.waiting.discard(owner)
 
+    @_harmless
     def skipped(self, owner: Any) -> None:
         """A step was left out because gradients overflowed; its samples belong to no step."""
-        if self.alive and owner in self.tracks:
+        if owner in self.tracks:
             self.tracks[owner].skipped += 1
             self.tracks[owner].mark = dict(self.counts.totals)
 
-    def stepped(self, owner: Any, rates: Sequence[float]) -> None:
-        """An optimizer step has been done with these learning rates, one per parameter group."""
-        if not self.alive:
-            return
-        track = self.tracks[owner]
+    @_harmless
+    def stepped(
+        self, owner: Any, rates: Callable[[], Sequence[float]], parameters: Fingerprint = lambda: None
+    ) -> None:
+        """An optimizer step has been done; `rates` are its learning rates, one per parameter group.
+
+        parameters: a number that is the same on all ranks when their parameters are.
+        """
+        track, used = self.tracks[owner], rates()
         track.steps += 1
         seen, track.mark = self.counts.since(track.mark), dict(self.counts.totals)
-        problem = self._rate_problem(track, rates)
+        problem = self._rate_problem(track, used)
         if track.settled:
             self._notice(track.count_on(seen, self.plan.batch.global_batch_size))
         else:
-            self._exchange(track, seen, problem)
-        self._log(track, seen, rates)
+            mine = parameters() if track.steps == STEPS and self._all_ranks_alike() else None
+            self._exchange(track, seen, problem, mine)
+        self._log(track, seen, used)
 
     # what is made of it
 
@@ -121,7 +175,7 @@ class Watch:
         return self.plan.layout.world_size
 
     def _rate_problem(self, track: Track, rates: Sequence[float]) -> Difference | None:
-        if track.rate is None:
+        if track.rate is None or not rates:
             return None
         known = track.rate.contradicted
         track.rate.see(done=track.number, tried=track.number + track.skipped, rates=rates)
@@ -133,7 +187,13 @@ class Watch:
             return None
         return words if self._nothing_else_fits(track, "rate") else None
 
-    def _exchange(self, track: Track, seen: Seen, problem: Difference | None) -> None:
+    def _all_ranks_alike(self) -> bool:
+        """Whether every rank holds the whole model after a step; with two optimizers one may work inside the other."""
+        several = len(self.kept) > 1 or bool(self.waiting)
+        sharded = self.plan.layout.data_strategy != "ddp" or "FullyShardedDataParallel" in self.wrappers
+        return self._ranks == self.plan.batch.data_parallel_size and not several and not sharded
+
+    def _exchange(self, track: Track, seen: Seen, problem: Difference | None, mine: float | None) -> None:
         code = "learning-rate-differs"
         if track.steps == 1 and (
             found := group_difference(self._ranks) or accelerate_difference(self._ranks)
@@ -142,6 +202,7 @@ class Watch:
         report = {
             "numbers": seen.numbers,
             "unsure": seen.unsure,
+            "parameters": mine,
             "stop": [code, *problem] if problem else None,
         }
         verdict = self.exchange.round(
@@ -153,7 +214,7 @@ class Watch:
         if verdict["stop"]:
             code, message, because, hint = verdict["stop"]
             track.settled = True
-            self._stop(code, Difference(message, tuple(because), hint), by_all=self.exchange.failed is None)
+            self._stop(code, Difference(message, tuple(because), hint), by_all=self.exchange.heard)
             return
         track.agreed = verdict["agreed"]
         track.settled = track.settled or verdict["settled"]
@@ -173,6 +234,8 @@ class Watch:
             if stop is None and check.contradicted and self._nothing_else_fits(track, kind):
                 own = [report["numbers"] for report in reports]
                 stop = ["samples-differ", *samples_difference(self.plan, kind, check.contradicted, own)]
+        if stop is None and (found := models_difference(self.plan, [each["parameters"] for each in reports])):
+            stop = ["gradients-not-reduced", *found]
         return {"stop": stop, "agreed": track.samples.agreed, "settled": self._is_settled(track)}
 
     def _is_settled(self, track: Track) -> bool:
@@ -198,21 +261,22 @@ class Watch:
             self.departures.append(words)
 
     def _end_if(self, found: Difference | None) -> None:
-        if found and self.alive:
+        if found:
             self._stop("world-differs", found, by_all=False)
 
     def _log(self, track: Track, seen: Seen, rates: Sequence[float]) -> None:
         now = time.perf_counter()
-        line = {
+        line: dict[str, Any] = {
             "step": track.number,
             "samples": None if track.counted is None else round(track.counted),
             "learning_rate": rates[track.rate.group if track.rate else 0] if rates else None,
-            "planned_learning_rate": self._borrowed.rate_of_step(self.plan, track.number),
+            "planned_learning_rate": self._borrowed.rate_of_step(self.plan, track.number + track.skipped),
             "seconds": None if track.time is None else now - track.time,
-            "rank_samples": max(
-                (n for name, n in seen.numbers.items() if name.endswith("rows")), default=None
-            ),
+            "rank_samples": _most(seen, "rows"),
+            "rank_tokens": _most(seen, "tokens"),
         }
+        if len(set(rates)) > 1:
+            line["learning_rates"] = list(rates)
         track.time = now
         self._journal.step(track.index, line)
         if track.settled and not (track.rate and track.rate.contradicted):
@@ -225,3 +289,7 @@ class Watch:
         found = summary(self.plan, self.kept, self.exchange.failed, self.blind, self.departures)
         self._journal.close({"witness": found})
         return found
+
+
+def _most(seen: Seen, kind: str) -> int | None:
+    return max((number for name, number in seen.numbers.items() if name.endswith(kind)), default=None)

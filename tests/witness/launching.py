@@ -85,7 +85,7 @@ def start_engine(
     return run(change(argv) if change else argv, folder, env={**command.env, **(env or {})})
 
 
-def run(argv: Sequence[str], folder: Path, *, env: Mapping[str, str], seconds: float = 120) -> Ended:
+def run(argv: Sequence[str], folder: Path, *, env: Mapping[str, str], seconds: float = 240) -> Ended:
     """Run to the end, with PATH and HOME and nothing else around it; a job that hangs is ended and fails the test."""
     base = {
         "PATH": f"{BIN}:{os.environ['PATH']}",

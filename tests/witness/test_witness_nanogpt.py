@@ -45,6 +45,10 @@ TYPED = {
         "planned 8 samples per optimizer step, found 16 [samples-differ]",
     ),
     "sequence length": ("block_size = 8", "planned 128 tokens per optimizer step, found 64 [samples-differ]"),
+    "a model of its own on each rank": (
+        "model = model.module",
+        "planned gradients averaged over 2 ranks, found 2 different models after optimizer step 3 [gradients-not-reduced]",
+    ),
     "world size": ("os.environ['WORLD_SIZE'] = '4'", "planned 2 ranks, found 4 [world-differs]"),
 }
 
@@ -53,7 +57,8 @@ TYPED = {
 def test_typed_into_the_script(what, tmp_path):
     """A wrong number stops both ranks within three optimizer steps, naming planned and found."""
     line, message = TYPED[what]
-    script = typed(SCRIPT, "init_process_group", line, tmp_path)
+    before = "optimizer = " if line.startswith("model") else "init_process_group"
+    script = typed(SCRIPT, before, line, tmp_path)
     ended = start_engine(recipe("torchrun", script, ARGS, data={"packing": "packed"}), tmp_path / "run")
     assert ended.code != 0
     assert message in ended.output

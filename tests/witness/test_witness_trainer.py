@@ -26,8 +26,8 @@ ZERO_2 = {"parallel": {"data": {"strategy": "zero", "stage": 2}}}
 @pytest.mark.parametrize(
     ("engine", "args", "more"),
     [
-        ("torchrun", (), {}),
-        ("accelerate", (), {}),
+        ("torchrun", ("--eval_strategy", "steps", "--eval_steps", "1"), {}),
+        ("accelerate", ("--dataloader_num_workers", "1"), {}),
         ("deepspeed", ("--deepspeed", "{deepspeed_config}"), ZERO_2),
     ],
     ids=["torchrun", "accelerate", "deepspeed ZeRO-2"],
