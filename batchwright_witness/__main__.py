@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ def main() -> int:
         print(f"batchwright_witness: {error}", file=sys.stderr)
         return 2
     environ = os.environ  # noqa: TID251 - the one place where the witness reads it
+    _say_whole_lines()
     borrowed, plan = borrow(arguments.plan)
     ending = Ending(
         folder=Path(environ.get("BATCHWRIGHT_RUN") or Path(arguments.plan).resolve().parent),
@@ -52,6 +54,12 @@ def main() -> int:
     else:
         ending.watch = _watch(plan, borrowed, ending, environ)
     return run(module, code, ended=ending.record)
+
+
+def _say_whole_lines() -> None:
+    """Output goes through a pipe that all ranks share: a line at a time, neither late nor cut by another rank's."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)
 
 
 def _prepare(arguments: Arguments) -> tuple[ModuleType, CodeType]:

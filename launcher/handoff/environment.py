@@ -58,8 +58,6 @@ def job_environment(
     first_on_path: folders put before the caller's PATH.
     """
     handed = {name: value for name, value in environ.items() if allowed(name) or name in pass_env}
-    # output goes through a pipe; without this a step would be seen only when 8 KiB of steps have piled up
-    handed.setdefault("PYTHONUNBUFFERED", "1")
     entries = handed.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
     folders = [*first_on_path, *(entry for entry in entries if entry not in first_on_path)]
     return {**handed, "PATH": ":".join(folders), **rendered}

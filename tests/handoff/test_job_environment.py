@@ -41,12 +41,6 @@ def test_our_programs_come_first_on_path():
     assert handed["PATH"] == "/ours:/a:/b"
 
 
-def test_output_is_not_held_back():
-    """Python in the job writes through the pipe line by line, unless the caller decided otherwise."""
-    assert job_environment(environ={}, rendered={})["PYTHONUNBUFFERED"] == "1"
-    assert job_environment(environ={"PYTHONUNBUFFERED": ""}, rendered={})["PYTHONUNBUFFERED"] == ""
-
-
 def test_the_reference_lists_exactly_these():
     """docs/reference/environment.md names every variable and prefix of the list, and no other."""
     text = REFERENCE.read_text().partition("## Handed on")[2].partition("## Never")[0]
