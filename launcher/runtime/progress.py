@@ -33,6 +33,7 @@ class Progress:
         self.stream = stream or sys.stdout
         self.terminal = self.stream.isatty()
         folder.mkdir(parents=True, exist_ok=True)
+        self.is_accompanied = (folder / "status.json").exists()
         self.log, self.evaluations = folder / "log.jsonl", folder / "evaluation.jsonl"
         if not resumed:
             self.log.write_text("")
@@ -67,8 +68,8 @@ class Progress:
         self._say(f"step {_of(entry['step'], self.total_steps)}  {shown}")
 
     def done(self) -> None:
-        """The last line: how far, from which loss to which, how long, and where to read on."""
-        if not self.last:
+        """The last line: how far, from which loss to which, how long; `batchwright run` says it where it started us."""
+        if not self.last or self.is_accompanied:
             return
         took = show_duration(self.clock() - self.started)
         loss = f"loss {self.first_loss:.3f} -> {self.last['loss']:.3f}"

@@ -86,13 +86,13 @@ def validation_loss(model, rows):
     return float(total) / (len(rows) * (rows.shape[1] - 1))
 
 
-def save(carrier, model, run):
+def save(carrier, model, optimizer, run):
     folder = run.folder / run.plan.checkpoint["directory"]
     folder.mkdir(exist_ok=True)
     if run.plan.launch.engine == "deepspeed":  # every rank writes its part
         carrier.save_checkpoint(str(folder), client_state={"run": run.state_dict()})
     elif run.rank == 0:
-        state = {"model": model.state_dict(), "run": run.state_dict()}
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "run": run.state_dict()}
         torch.save(state, folder / f"{run.samples}.pt")
 
 
@@ -116,7 +116,9 @@ def main():
         if step.is_last or step.number % plan.evaluation["every_steps"] == 0:
             run.record(validation_loss=validation_loss(model, validation))
         if step.is_last or step.number % plan.checkpoint["every_steps"] == 0:
-            save(carrier, model, run)
+            save(carrier, model, optimizer, run)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # or gloo's threads may outlive the interpreter
 
 
 if __name__ == "__main__":

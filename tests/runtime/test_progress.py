@@ -72,6 +72,16 @@ def test_first_and_last_step_and_every_five_seconds(tmp_path):
     assert lines[-1] == f"done    40 steps, loss 3.990 -> 3.600, took 0:00:20, log {tmp_path / 'log.jsonl'}"
 
 
+def test_batchwright_run_has_the_last_word(tmp_path):
+    """In the folder of a run that `batchwright run` watches, the closing line is left to it."""
+    (tmp_path / "status.json").write_text("{}")
+    out = io.StringIO()
+    progress = Progress(tmp_path, total_steps=1, stream=out)
+    progress.step(entry(1))
+    progress.done()
+    assert [line.split()[0] for line in out.getvalue().splitlines()] == ["step"]
+
+
 def test_a_terminal_keeps_one_line(tmp_path):
     """On a terminal the line is written over; what must stay ends it."""
     now, out = [0.0], Terminal()
