@@ -9,8 +9,11 @@
 torch is imported by the functions that need it, never by this package.
 """
 
+from launcher.runtime.plain_errors import show_plainly
 from launcher.runtime.run import Run, start
 from launcher.runtime.steps import MicroBatch, Step
 from launcher.runtime.world import read_plan, run_folder
 
 __all__ = ["MicroBatch", "Run", "Step", "read_plan", "run_folder", "start"]
+
+show_plainly()
