@@ -162,7 +162,9 @@ def launch(cases: list[Case], folder: Path) -> None:
     path = folder / "cases.json"
     path.write_text(json.dumps(listed))
     argv = [str(path) if word == "cases.json" else word for word in command.argv]
-    run_job(argv, env={**os.environ, **command.env}, cwd=HERE, seconds=LAUNCH_SECONDS)
+    # the environment's own ninja: DeepSpeed compiles its operator anew whenever another version of ninja comes along
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    run_job(argv, env={**os.environ, "PATH": path, **command.env}, cwd=HERE, seconds=LAUNCH_SECONDS)
 
 
 def run_job(argv: list[str], *, env: dict[str, str], cwd: Path, seconds: float) -> str:

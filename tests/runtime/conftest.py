@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,16 @@ def merged(base, changes):
         key: merged(base.get(key, {}), value) if isinstance(value, dict) else value
         for key, value in {**base, **changes}.items()
     }
+
+
+@pytest.fixture
+def job_environ():
+    """The environment of a job, with the tools of this Python's own environment first.
+
+    DeepSpeed compiles its operator anew whenever another version of ninja comes along.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path}
 
 
 @pytest.fixture

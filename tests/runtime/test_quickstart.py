@@ -22,7 +22,7 @@ ENGINES = ("torchrun", "accelerate", "deepspeed")
 STEPS = 12
 
 
-def train(engine, folder):
+def train(engine, folder, environ):
     """Runs the rendered command in a folder of its own."""
     changes = (f"launch.engine={engine}", f"schedule.length={STEPS} steps", "evaluation.every=6 steps")
     recipe = load_recipe(RECIPE, overrides=[*changes, f"launch.python={sys.executable}"])
@@ -34,7 +34,7 @@ def train(engine, folder):
     job = subprocess.Popen(
         command.argv,
         cwd=plan.launch.workdir,
-        env={**os.environ, **command.env},
+        env={**environ, **command.env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -54,13 +54,13 @@ def lines_of(path):
 
 
 @pytest.mark.real
-def test_the_quickstart_under_every_engine(tmp_path):
+def test_the_quickstart_under_every_engine(tmp_path, job_environ):
     """Loss falls from ln(96); every engine leaves the same losses, validation losses and a checkpoint."""
     losses, validation = {}, {}
     for engine in ENGINES:
         folder = tmp_path / engine
         folder.mkdir()
-        words = train(engine, folder)
+        words = train(engine, folder, job_environ)
         assert "world   2 of 2 ranks agree" in words
         assert f"step {STEPS}/{STEPS}  validation loss" in words
         losses[engine] = [entry["loss"] for entry in lines_of(folder / "log.jsonl")]

@@ -27,5 +27,6 @@ else:
     model, optimizer = carrier.prepare(model, optimizer)
 if trouble == "absent" and rank == 1:
     time.sleep(60)
+print(f"meets at {time.time()}", flush=True)
 runtime.start(carrier, environ=environ)
 print("trains", flush=True)
