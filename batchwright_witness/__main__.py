@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import io
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -20,6 +22,13 @@ from batchwright_witness.script import ScriptError, prepare_module, prepare_scri
 if TYPE_CHECKING:
     from batchwright_witness.watch import Watch
     from launcher.spec.plan import RunPlan
+
+GLOO_SECONDS = 0.4
+"""Pause before the interpreter shuts down, for gloo's threads to let go of the last tensors.
+
+One that asks for the interpreter while it shuts down aborts the process: exit code 134 after a training that went well
+(torch 2.13.0 ProcessGroupGloo::runLoop; seen in 2 of 15 starts of a plain script that was not started by us).
+"""
 
 
 def main() -> int:
@@ -48,6 +57,8 @@ def main() -> int:
         module, code = _prepare(arguments)
     except ScriptError as error:
         return ending.refuse("script-not-found", Difference(str(error)))
+    if plan.layout.backend == "gloo" and plan.layout.world_size > 1:
+        atexit.register(time.sleep, GLOO_SECONDS)  # registered first, hence run last
     if plan.launch.runtime:
         if shadow := _shadow():
             return ending.refuse("shadowed-launcher", shadow)

@@ -53,3 +53,18 @@ def test_lines_are_whole(tmp_path):
         str(tmp_path / "train.py"),
     ]
     assert run(words, tmp_path, env={}).output == "True False\n"
+
+
+def test_threads_may_let_go_before_the_interpreter_does(tmp_path):
+    """Under gloo there is a moment between the script's last exit handler and the end of the interpreter."""
+    (tmp_path / "train.py").write_text(
+        "import atexit, threading, time\n"
+        "over = threading.Event()\n"
+        "def thread():\n    over.wait(); time.sleep(0.05); print('let go', flush=True)\n"
+        "threading.Thread(target=thread, daemon=True).start()\n"
+        "atexit.register(over.set)\n"
+    )
+    path = write_plan(plan_by_hand(ranks=2, micro=2, accumulation=2, runtime=True), tmp_path)
+    words = [sys.executable, "-m", "batchwright_witness", "--plan", str(path), str(tmp_path / "train.py")]
+    ended = run(words, tmp_path, env={"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0"})
+    assert (ended.code, ended.output) == (0, "let go\n")
