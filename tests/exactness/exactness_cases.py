@@ -22,7 +22,6 @@ LAUNCH_SECONDS = 240  # DeepSpeed's first start on a machine compiles an operato
 
 # micro x accumulation x ranks; the last of each world leaves slots idle
 SPLITS = {1: ((1, 12), (3, 4), (4, 3), (5, 3)), 2: ((2, 3), (6, 1), (4, 2))}
-DEEPSPEED_SPLITS = {1: ((3, 4), (5, 3)), 2: ((2, 3), (6, 1), (4, 2))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +54,15 @@ class Case:
 def cases_of(engine: str, ranks: int) -> list[Case]:
     """All trainings of one launch."""
     if engine == "deepspeed":
-        return [
-            case
-            for stage in range(4)
-            for case in _variants(engine, ranks, stage=stage, splits=DEEPSPEED_SPLITS[ranks])
-        ]
-    cases = _variants(engine, ranks, stage=None, splits=SPLITS[ranks])
+        return [case for stage in range(4) for case in _variants(engine, ranks, stage=stage)]
+    cases = _variants(engine, ranks, stage=None)
     if (engine, ranks) == ("torchrun", 2):
         cases += [replace(case, fsdp=True) for case in cases]
     return cases
 
 
-def _variants(engine, ranks, *, stage, splits):
+def _variants(engine, ranks, *, stage):
+    splits = SPLITS[ranks]
     every = [
         Case(engine=engine, ranks=ranks, micro=micro, accumulation=accumulation, variant=variant, stage=stage)
         for micro, accumulation in splits
