@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from launcher.handoff.files import write_atomically
 
-__all__ = ["State", "read_status", "time_stamp", "write_status"]
+__all__ = ["State", "time_stamp", "write_status"]
 
 State = Literal["running", "done", "failed", "interrupted"]
 
@@ -17,12 +17,6 @@ State = Literal["running", "done", "failed", "interrupted"]
 def write_status(directory: Path, *, state: State, facts: Mapping[str, Any]) -> None:
     """Replaces the file as a whole."""
     write_atomically(directory / "status.json", json.dumps({"state": state, **facts}, indent=1) + "\n")
-
-
-def read_status(directory: Path) -> dict[str, Any]:
-    """The file's object. Raises OSError, ValueError."""
-    found: dict[str, Any] = json.loads((directory / "status.json").read_text(encoding="utf-8"))
-    return found
 
 
 def time_stamp(seconds: float) -> str:
