@@ -17,11 +17,13 @@ __all__ = [
     "LaunchPlan",
     "LayoutPlan",
     "LearningRatePlan",
+    "MemoryPlan",
     "ModelPlan",
     "OptimizerPlan",
     "PrecisionPlan",
     "RunPlan",
     "SchedulePlan",
+    "StageMemory",
     "Verdict",
 ]
 
@@ -182,6 +184,50 @@ class LaunchPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageMemory:
+    """One pipeline stage."""
+
+    stage: int
+    allocated_bytes: int
+    peak_phase: Literal["forward-end", "backward", "optimizer-step"]
+    components: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """Memory of the rank that needs most, in bytes."""
+
+    device: str
+    capacity_bytes: int | None
+    """As sold."""
+    usable_bytes: int | None
+    """What the driver leaves, less the cluster's reserve; None where nobody knows."""
+    allocated_bytes: int
+    """What torch.cuda.max_memory_allocated would say."""
+    reserved_bytes: int
+    """What the caching allocator holds."""
+    peak_bytes: int
+    """All that the device must hold."""
+    low_bytes: int
+    high_bytes: int
+    bands: Mapping[str, tuple[int, int]]
+    """allocated, reserved, peak: lowest and highest expected."""
+    peak_phase: Literal["forward-end", "backward", "optimizer-step"]
+    peak_stage: int
+    per_stage: tuple[StageMemory, ...]
+    components: Mapping[str, int]
+    """Parts of peak_bytes; they add up to it."""
+    max_micro_batch_size: int | None
+    """Largest divisor of a rank's sequences whose high_bytes fits; None where none does or the limit is unknown."""
+    host: Mapping[str, int]
+    """load_bytes, offload_bytes: of one node."""
+    evaluation_peak_bytes: int | None
+    save_peak_bytes: int | None
+    evidence: str
+    """ledger, trace or probe, and which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
     """A way out: what to change, what that keeps and what it alters."""
 
@@ -211,7 +257,7 @@ class RunPlan:
     optimizer: OptimizerPlan
     precision: PrecisionPlan
     learning_rate: LearningRatePlan | None
-    memory: None = None
+    memory: MemoryPlan | None = None
     time: None = None
     stages: tuple[Mapping[str, Any], ...] | None = None
     launch: LaunchPlan

@@ -1,0 +1,10 @@
+"""Model kinds: one file for each family of kinds, registered here."""
+
+from __future__ import annotations
+
+from launcher.planning.memory.part import Build
+
+__all__ = ["KINDS"]
+
+KINDS: dict[str, Build] = {}
+"""Kind of the recipe to the function that lays the network out in parts."""

@@ -1,0 +1,90 @@
+"""How a network is trained, as far as memory depends on it: batch, formats, optimizer, kernels and layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["Buffers", "Formats", "Layout", "Setting"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formats:
+    """Bytes of one number, by what it is; what follows from engine and implementation is filled in by formats.py."""
+
+    compute: Literal["fp32", "fp16", "bf16", "fp8"] = "bf16"
+    autocast: bool = False
+    """Parameters stay in their own format and are cast layer by layer."""
+    parameter_bytes: int = 4
+    gradient_bytes: int = 4
+    master_bytes: int = 0
+    """fp32 weights beside the parameters: 4, or 0 where there are none."""
+    state_bytes: int = 4
+    """Of one number of an optimizer state."""
+    reduce_bytes: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Ranks along every axis, and how data-parallel ranks hold the states."""
+
+    data: int = 1
+    tensor: int = 1
+    pipeline: int = 1
+    virtual_pipeline: int = 1
+    """Pieces of the layers on one pipeline rank."""
+    context: int = 1
+    expert: int = 1
+    expert_tensor: int | None = None
+    """None: as tensor."""
+    sequence_parallel: bool = False
+    devices_per_node: int = 8
+    strategy: Literal["ddp", "zero", "fsdp"] = "ddp"
+    zero_stage: int = 0
+    """0-3; fsdp: 2 (gathered weights are kept after the forward pass) or 3."""
+    shard: int | None = None
+    """Ranks that share one copy of the states; None: all data (and context) ranks."""
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    fsdp_version: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buffers:
+    """Sizes of communication buffers that an engine's configuration decides, in elements; defaults are the engines'."""
+
+    reduce_bucket: int = 500_000_000
+    allgather_bucket: int = 500_000_000
+    prefetch_bucket: int = 50_000_000
+    max_live_parameters: int = 1_000_000_000
+    persistence_threshold: int = 100_000
+    overlap: bool | None = None
+    """None: the engine's default at this stage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One way to train one network on one rank."""
+
+    device_kind: Literal["cpu", "cuda", "rocm", "hpu"] = "cuda"
+    engine: str = "torchrun"
+    """torchrun, accelerate, deepspeed; megatron for its own gradient buffers and distributed optimizer."""
+    micro_batch_size: int = 1
+    sequence_length: int = 1
+    """Tokens (time steps) of one sequence; of the encoder where there are two; 1 for images and tables."""
+    target_length: int | None = None
+    """Tokens out of the decoder of an encoder-decoder."""
+    gradient_accumulation_steps: int = 1
+    optimizer: str = "adamw"
+    momentum: float = 0.0
+    optimizer_implementation: Literal["auto", "foreach", "fused", "for-loop"] = "auto"
+    attention: Literal["eager", "sdpa", "flash"] = "sdpa"
+    checkpointing: Literal["none", "selective", "full"] = "none"
+    checkpointed_layers: int | None = None
+    """Layers of a stage under full checkpointing; None: all."""
+    compile: bool = False
+    logits: Literal["full", "chunked", "fused"] = "full"
+    first_step: bool = False
+    """Before the optimizer has any state."""
+    formats: Formats = field(default_factory=Formats)
+    layout: Layout = field(default_factory=Layout)
+    buffers: Buffers = field(default_factory=Buffers)
