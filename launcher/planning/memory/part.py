@@ -57,6 +57,8 @@ class Part:
     casts: int = 0
     """Share of saved that does not grow with micro-batches in flight: autocast copies of weights."""
     checkpointable: bool = True
+    source: str = ""
+    """Where the saved bytes come from: implementation, family and versions, or a formula's citation."""
 
 
 Build = Callable[[Network, Setting], tuple[Part, ...]]
