@@ -34,7 +34,7 @@ class Case:
     network: Network
     setting: Setting
     quantity: Quantity | None = None
-    """What `measured` is: torch's max_memory_allocated, what its allocator held, or the whole device. None: no figure."""
+    """What `measured` is: torch's max_memory_allocated, what its allocator held, or the whole device."""
     measured: float | None = None
     """Bytes on one device."""
     outcome: Outcome | None = None
