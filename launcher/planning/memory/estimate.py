@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
+from launcher.catalog.overheads import HOST_FACTOR, MODEL_ERROR
+from launcher.planning.memory.band import Band
+from launcher.planning.memory.kinds import KINDS
 from launcher.planning.memory.network import Network
+from launcher.planning.memory.overheads import constant, fragmentation, outside
+from launcher.planning.memory.part import Part
+from launcher.planning.memory.phases import Phase, peaks, stage_bytes
+from launcher.planning.memory.pipeline import stages
 from launcher.planning.memory.setting import Setting
 
-__all__ = ["Band", "Estimate", "Phase", "StageEstimate", "estimate_memory"]
-
-Phase = Literal["forward-end", "backward", "optimizer-step"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Band:
-    """A number with the range it is expected in, in bytes."""
-
-    low: int
-    expected: int
-    high: int
+__all__ = ["Band", "Estimate", "Phase", "StageEstimate", "estimate_memory", "estimate_parts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,5 +52,62 @@ class Estimate:
 
 
 def estimate_memory(*, network: Network, setting: Setting) -> Estimate:
-    """Peak memory of training `network` under `setting`, in bytes."""
-    raise NotImplementedError
+    """Peak memory of training `network` under `setting`, in bytes.
+
+    Raises KeyError for a kind that nobody registered.
+    """
+    return estimate_parts(parts=KINDS[network.kind](network, setting), setting=setting)
+
+
+def estimate_parts(*, parts: tuple[Part, ...], setting: Setting) -> Estimate:
+    """The same for a network that is already laid out in parts."""
+    staged = stages(parts, setting)
+    found = []
+    host = 0
+    extra = constant(setting)
+    for number, stretches in enumerate(staged):
+        state = stage_bytes(stretches, setting, first=number == 0)
+        host = max(host, state.total.host)
+        found.append(_stage(number, peaks(state), extra=extra.expected))
+    worst = max(found, key=lambda each: each.allocated)
+    allocated = Band(
+        low=round((worst.allocated - extra.expected) * MODEL_ERROR.low) + extra.low,
+        expected=worst.allocated,
+        high=round((worst.allocated - extra.expected) * MODEL_ERROR.high) + extra.high,
+    )
+    spread = fragmentation(setting)
+    reserved = Band(
+        low=round(allocated.low * spread.low),
+        expected=round(allocated.expected * spread.expected),
+        high=round(allocated.high * spread.high),
+    )
+    context, groups = outside(setting)
+    components = dict(worst.components)
+    components["fragmentation"] = reserved.expected - allocated.expected
+    components["context"] = context.expected
+    components["communicators"] = groups.expected
+    return Estimate(
+        allocated=allocated,
+        reserved=reserved,
+        device=Band(
+            low=reserved.low + context.low + groups.low,
+            expected=reserved.expected + context.expected + groups.expected,
+            high=reserved.high + context.high + groups.high,
+        ),
+        stage=worst.stage,
+        phase=worst.phase,
+        components=components,
+        stages=tuple(found),
+        host_bytes=round(HOST_FACTOR * host),
+        evidence="; ".join(dict.fromkeys(part.source for part in parts if part.source)),
+    )
+
+
+def _stage(number: int, phases: Mapping[Phase, Mapping[str, int]], *, extra: int) -> StageEstimate:
+    sizes = {phase: sum(components.values()) + extra for phase, components in phases.items()}
+    phase = max(sizes, key=lambda name: sizes[name])
+    components = dict(phases[phase])
+    components["workspaces"] = extra
+    return StageEstimate(
+        stage=number, phase=phase, allocated=sizes[phase], phases=sizes, components=components
+    )

@@ -22,6 +22,8 @@ class Formats:
     state_bytes: int = 4
     """Of one number of an optimizer state."""
     reduce_bytes: int = 4
+    main_gradient_bytes: int = 0
+    """fp32 copies of gradients that stay beside them from step to step (Megatron fp16)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
