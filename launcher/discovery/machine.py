@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from launcher.spec.cluster import Cluster
+from launcher.units import Amount
 
 __all__ = ["this_machine"]
 
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
+# cgroup 2, cgroup 1, and the whole machine; `max`, or a number beyond the machine, is no limit
+_MEMORY = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+    Path("/proc/meminfo"),
+)
 
 # words in the driver's model name -> catalog name; the first row whose words all occur
 _NVIDIA_MODELS = (
@@ -39,10 +47,13 @@ _NVIDIA_MODELS = (
 )
 
 
-def this_machine(*, environ: Mapping[str, str] | None = None, gpus: Path = _NVIDIA) -> Cluster:
+def this_machine(
+    *, environ: Mapping[str, str] | None = None, gpus: Path = _NVIDIA, memory: Sequence[Path] = _MEMORY
+) -> Cluster:
     """One node with the devices this process may use; one process on the CPU where there are none.
 
     environ: CUDA_VISIBLE_DEVICES narrows the devices. gpus: the driver's folder, one entry per device.
+    memory: files that limit what processes may take, the smallest counts.
     """
     environ = os.environ if environ is None else environ  # noqa: TID251 - the machine's own facts
     names = _nvidia_names(gpus)
@@ -51,10 +62,26 @@ def this_machine(*, environ: Mapping[str, str] | None = None, gpus: Path = _NVID
     if visible is not None:
         devices = _visible(visible, count=len(names))
     if not devices:
-        return Cluster(nodes=1, devices_per_node=1, device="cpu")
+        return Cluster(nodes=1, devices_per_node=1, device="cpu", host_memory=_host_memory(memory))
     if devices == tuple(range(len(names))):
         return Cluster(nodes=1, devices_per_node=len(names), device=_catalog_name(names[0]))
     return Cluster(nodes=1, devices=devices, device=_catalog_name(names[devices[0]]))
+
+
+def _host_memory(files: Sequence[Path]) -> Amount | None:
+    """Bytes that processes may take together; None where no file says."""
+    found: list[int] = []
+    for file in files:
+        try:
+            text = file.read_text()
+        except OSError:
+            continue
+        total = next((line.split() for line in text.splitlines() if line.startswith("MemTotal:")), None)
+        if total is not None:
+            found.append(int(total[1]) * 1024)
+        elif text.strip().isdecimal():
+            found.append(int(text))
+    return Amount(number=Fraction(min(found)), unit="bytes", text=f"{min(found)} B") if found else None
 
 
 def _visible(text: str, *, count: int) -> tuple[int, ...]:

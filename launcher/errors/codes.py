@@ -143,6 +143,25 @@ CODES: dict[str, CodeInfo] = {
         "write the axis into launch.script_applies once the script does it",
     ),
     "unknown-device": CodeInfo("the device is not in the catalog", "use a catalog name"),
+    # memory
+    "does-not-fit": CodeInfo(
+        "the expected peak is more than the driver leaves of the device",
+        "take one of the ways out, or measure with `batchwright probe`",
+    ),
+    "memory-tight": CodeInfo(
+        "the expected peak fits, the upper end of its range does not",
+        "measure with `batchwright probe`, or leave more room",
+    ),
+    "memory-unknown": CodeInfo(
+        "there is nothing to estimate memory from", "trace the module, or write the dimensions"
+    ),
+    "logits-dominate": CodeInfo(
+        "logits and loss are a large share of the peak",
+        "use a loss that works in chunks or in one kernel: loss.logits",
+    ),
+    "buffers-dominate": CodeInfo(
+        "communication buffers of fixed size outweigh the model", "use a lower stage, or plain ddp"
+    ),
     "not-yet-supported": CodeInfo(
         "the key is understood and not yet carried out", "remove it, or plan without running"
     ),

@@ -14,11 +14,14 @@ from launcher.planning.batch import (
     split_batch,
     written_split,
 )
+from launcher.planning.changed import as_arguments, changed
+from launcher.planning.divisors import divisors
 from launcher.planning.layout import axes_of, solve_layout
-from launcher.planning.model import sequence_tokens
+from launcher.planning.memory.budget import budget_of
+from launcher.planning.model import sequence_tokens, solve_model
 from launcher.planning.scaling import rule_of
 from launcher.planning.schedule import solve_timeline
-from launcher.planning.words import as_yaml, counted
+from launcher.planning.words import counted
 from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
 from launcher.spec.plan import Alternative, BatchPlan, LayoutPlan
@@ -95,7 +98,7 @@ def _offered(asked: _Asked, ways: Iterable[_Way]) -> dict[str, Alternative]:
     for way in ways:
         plan = _tried(asked, way)
         if plan is not None:
-            change, changes = _written(way), (*way.changes, *_idle_words(plan))
+            change, changes = as_arguments(way.keys), (*way.changes, *_idle_words(plan))
             found.setdefault(change, Alternative(change=change, keeps=way.keeps, changes=changes, batch=plan))
     return found
 
@@ -106,21 +109,15 @@ def _kept(asked: _Asked) -> tuple[str, str]:
 
 def _tried(asked: _Asked, way: _Way) -> BatchPlan | None:
     """The batch under the changed keys, None where that does not plan either."""
-    recipe, cluster = asked.recipe, asked.cluster
-    for path, value in way.keys:
-        if path.startswith("cluster."):
-            cluster = replace(cluster, **{path.removeprefix("cluster."): value})
-        elif path == "launch.runtime":
-            recipe = replace(recipe, launch=replace(recipe.launch, runtime=value))
-        else:
-            recipe = replace(recipe, **{path: value})
+    recipe, cluster = changed(recipe=asked.recipe, cluster=asked.cluster, keys=way.keys)
     layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=Origin(origin="derived")).value
     size = solve_global_batch(recipe).value
     assert layout is not None
     assert size is not None
     if any(problem.code == "batch-larger-than-data" for problem in _lengths(recipe, size)):
         return None
-    return solve_batch(recipe=recipe, layout=layout, global_batch_size=size).value
+    budget = budget_of(recipe=recipe, layout=layout, cluster=cluster, model=solve_model(recipe).value)
+    return solve_batch(recipe=recipe, layout=layout, global_batch_size=size, budget=budget).value
 
 
 def _lengths(recipe: Recipe, size: int) -> tuple[Any, ...]:
@@ -163,10 +160,9 @@ def _nearest_divisors(number: int, wanted: int | None) -> tuple[int, ...]:
     """The divisors of a number next to the one that was wanted, nearer ratio first."""
     if wanted is None:
         return ()
-    small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
-    divisors = sorted({*small, *(number // d for d in small)})
-    below = [d for d in divisors if d < wanted][-1:]
-    above = [d for d in divisors if d > wanted][:1]
+    found = divisors(number)
+    below = [d for d in found if d < wanted][-1:]
+    above = [d for d in found if d > wanted][:1]
     return tuple(sorted((*below, *above), key=lambda d: max(Fraction(d, wanted), Fraction(wanted, d))))
 
 
@@ -276,8 +272,3 @@ def _machine_keys(asked: _Asked, world: int) -> tuple[tuple[str, Any], ...] | No
     ):  # a written cluster stands for itself, so it has to name this machine's device
         keys.append(("cluster.device", asked.layout.device))
     return tuple(keys)
-
-
-def _written(way: _Way) -> str:
-    """The keys as they stand after `--set`, one after the other."""
-    return " ".join(f"{path}={as_yaml(value).replace(' ', '')}" for path, value in way.keys)

@@ -43,6 +43,10 @@ def applied_by(*, recipe: Recipe, layout: LayoutPlan) -> dict[str, str]:
     if recipe.optimizer.gradient_clipping is not None:
         by_engine = "engine" if engine in _CLIPS else _by_argument(recipe, "gradient_clipping")
         found["gradient_clipping"] = "runtime" if runtime and engine not in _CLIPS else by_engine
+    if recipe.model.adapter is not None:
+        found["model.adapter"] = "script-must"
+    if recipe.model.frozen:
+        found["model.frozen"] = "script-must"
     for axis, size in _axes(layout).items():
         if size > 1:
             found[axis] = "script-must"
@@ -130,6 +134,8 @@ def _notes(recipe: Recipe, applied: dict[str, str]) -> tuple[Problem, ...]:
         "attention": (recipe.attention, "sdpa"),
         "compile": (str(recipe.compile).lower(), "false"),
         "loss.logits": (recipe.loss.logits, "full"),
+        "model.adapter": (recipe.model.adapter.kind if recipe.model.adapter else "none", "none"),
+        "model.frozen": (", ".join(recipe.model.frozen), ""),
     }
     return tuple(
         Problem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from launcher.planning.batch_problems import (
@@ -13,19 +14,21 @@ from launcher.planning.batch_problems import (
     tokens_not_whole,
     tokens_without_length,
 )
+from launcher.planning.divisors import largest_divisor
 from launcher.planning.layout import axes_of
+from launcher.planning.memory.budget import Budget
 from launcher.planning.model import sequence_tokens
 from launcher.planning.origins import default, derived, written_or
 from launcher.planning.solved import Solved
 from launcher.spec.marks import Origin
 from launcher.spec.plan import BatchPlan, LayoutPlan
 from launcher.spec.recipe import Recipe
+from launcher.units import show_bytes
 
 __all__ = [
     "Split",
     "batch_plan",
     "data_parallel_size",
-    "largest_divisor",
     "solve_batch",
     "solve_global_batch",
     "split_batch",
@@ -52,11 +55,6 @@ def written_split(recipe: Recipe) -> tuple[int | None, int | None]:
     return (None if micro == "auto" else micro), (None if accumulation == "auto" else accumulation)
 
 
-def largest_divisor(*, number: int, cap: int) -> int:
-    """Largest divisor of a number that is at most `cap`."""
-    return next(candidate for candidate in range(min(number, cap), 0, -1) if number % candidate == 0)
-
-
 def split_batch(
     *,
     global_batch_size: int,
@@ -64,11 +62,13 @@ def split_batch(
     micro_batch_size: int | None = None,
     gradient_accumulation_steps: int | None = None,
     idle_slots: bool = False,
+    choose: Callable[[int], int] | None = None,
 ) -> Split | None:
     """Micro-batch and accumulation of one global batch (sequences), None where there is none.
 
     Written values are kept. idle_slots: slots may stay empty; then the fewest slots that hold the batch are taken, with
-    the largest micro-batch among equals.
+    the largest micro-batch among equals. choose: micro-batch of a rank's sequences where neither is written; the
+    largest divisor up to 8 when None.
     """
     micro, accumulation, ranks = micro_batch_size, gradient_accumulation_steps, data_parallel_size
     if micro is not None and accumulation is not None:
@@ -84,7 +84,7 @@ def split_batch(
         return Split(micro, free)
     if accumulation is not None:
         return Split(free, accumulation)
-    best = largest_divisor(number=free, cap=LARGEST_AUTO_MICRO_BATCH)
+    best = largest_divisor(number=free, cap=LARGEST_AUTO_MICRO_BATCH) if choose is None else choose(free)
     return Split(best, free // best)
 
 
@@ -125,8 +125,14 @@ def solve_global_batch(recipe: Recipe) -> Solved[int]:
     return Solved(value=whole.numerator, origins={"batch.global_batch_size": derived(formula)})
 
 
-def solve_batch(*, recipe: Recipe, layout: LayoutPlan, global_batch_size: int) -> Solved[BatchPlan]:
-    """The batch block: written values kept, the others found exactly."""
+def solve_batch(
+    *, recipe: Recipe, layout: LayoutPlan, global_batch_size: int, budget: Budget | None = None
+) -> Solved[BatchPlan]:
+    """The batch block: written values kept, the others found exactly.
+
+    budget: decides a micro-batch that nobody wrote; without one, or where its device is a CPU, to which a larger
+    micro-batch brings nothing, it is the largest divisor up to 8.
+    """
     micro, accumulation = written_split(recipe)
     ranks = data_parallel_size(layout)
     split = split_batch(
@@ -135,6 +141,7 @@ def solve_batch(*, recipe: Recipe, layout: LayoutPlan, global_batch_size: int) -
         micro_batch_size=micro,
         gradient_accumulation_steps=accumulation,
         idle_slots=recipe.launch.runtime,
+        choose=None if budget is None else _chooser(budget),
     )
     if split is None:
         refusal = not_divisible(
@@ -154,19 +161,36 @@ def solve_batch(*, recipe: Recipe, layout: LayoutPlan, global_batch_size: int) -
     return Solved(
         value=plan,
         problems=remarks(plan=plan, recipe=recipe, is_auto=micro is None and accumulation is None),
-        origins=_origins(plan=plan, recipe=recipe, layout=layout),
+        origins=_origins(plan=plan, recipe=recipe, layout=layout, budget=budget),
     )
 
 
-def _origins(*, plan: BatchPlan, recipe: Recipe, layout: LayoutPlan) -> dict[str, Origin]:
+def _chooser(budget: Budget) -> Callable[[int], int]:
+    """Largest divisor of a rank's sequences that fits; 1 where nothing does."""
+
+    def choose(sequences: int) -> int:
+        if budget.usable is None:
+            return largest_divisor(number=sequences, cap=LARGEST_AUTO_MICRO_BATCH)
+        largest = budget.largest(sequences=sequences) or 1
+        if budget.layout.device_kind != "cpu":
+            return largest
+        return largest_divisor(number=sequences, cap=min(largest, LARGEST_AUTO_MICRO_BATCH))
+
+    return choose
+
+
+def _origins(
+    *, plan: BatchPlan, recipe: Recipe, layout: LayoutPlan, budget: Budget | None
+) -> dict[str, Origin]:
     marks, size, ranks = recipe.marks, plan.global_batch_size, plan.data_parallel_size
     micro, accumulation = plan.micro_batch_size, plan.gradient_accumulation_steps
     written_micro, written_accumulation = written_split(recipe)
     per_rank = micro * accumulation
     if written_micro is None and written_accumulation is None:
-        micro_formula = (
-            f"largest divisor of {per_rank} up to {LARGEST_AUTO_MICRO_BATCH}; {_share(size, ranks)}"
-        )
+        bound = f"up to {LARGEST_AUTO_MICRO_BATCH}"
+        if budget is not None and budget.usable is not None and layout.device_kind != "cpu":
+            bound = f"that fits {show_bytes(budget.usable)}"
+        micro_formula = f"largest divisor of {per_rank} {bound}; {_share(size, ranks)}"
     else:
         micro_formula = f"{_ceiling(plan)}{size} / ({accumulation} x {ranks}){')' if plan.idle_slots else ''}"
     accumulation_formula = f"{_ceiling(plan)}{size} / ({micro} x {ranks}){')' if plan.idle_slots else ''}"

@@ -18,6 +18,8 @@ from launcher.planning.launching import (
     recipe_name,
 )
 from launcher.planning.layout import solve_layout
+from launcher.planning.memory.block import solve_memory
+from launcher.planning.memory.budget import Budget, budget_of
 from launcher.planning.model import solve_model
 from launcher.planning.optimizer import optimizer_origins, optimizer_plan, precision_plan
 from launcher.planning.rates import learning_rate_origins, learning_rate_plan
@@ -41,6 +43,7 @@ class _Parts:
 
     layout: Solved[LayoutPlan]
     model: Solved[ModelPlan]
+    budget: Budget | None
     global_batch: Solved[int]
     batch: Solved[BatchPlan]
     rate: Solved[Rate]
@@ -79,6 +82,8 @@ def make_plan(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> Ru
 def _solve(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> _Parts:
     layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin)
     size = solve_global_batch(recipe)
+    model = solve_model(recipe)
+    budget: Budget | None = None
     batch: Solved[BatchPlan] = Solved(value=None)
     rate: Solved[Rate] = Solved(value=None)
     timeline: Solved[Timeline] = Solved(value=None)
@@ -86,10 +91,14 @@ def _solve(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> _Part
         rate = solve_rate(recipe=recipe, global_batch_size=size.value)
         timeline = solve_timeline(recipe=recipe, global_batch_size=size.value)
         if layout.value is not None:
-            batch = solve_batch(recipe=recipe, layout=layout.value, global_batch_size=size.value)
+            budget = budget_of(recipe=recipe, layout=layout.value, cluster=cluster, model=model.value)
+            batch = solve_batch(
+                recipe=recipe, layout=layout.value, global_batch_size=size.value, budget=budget
+            )
     return _Parts(
         layout=layout,
-        model=solve_model(recipe),
+        model=model,
+        budget=budget,
         global_batch=size,
         batch=batch,
         rate=rate,
@@ -126,21 +135,23 @@ def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Pr
     assert timeline is not None
     optimizer, precision = optimizer_plan(recipe), precision_plan(recipe=recipe, layout=layout)
     size = batch.global_batch_size
+    memory = solve_memory(recipe=recipe, cluster=cluster, layout=layout, batch=batch, budget=parts.budget)
     plan = RunPlan(
         recipe_name=recipe_name(recipe),
         semantics_hash=semantics_hash(
             recipe=recipe, model=model, batch=batch, optimizer=optimizer, precision=precision
         ),
         plan_hash="",
-        verdict="unknown-memory",
-        problems=problems,
-        alternatives=(),
+        verdict=memory.verdict,
+        problems=(*problems, *memory.problems),
+        alternatives=memory.alternatives,
         batch=batch,
         layout=layout,
         model=model,
         optimizer=optimizer,
         precision=precision,
         learning_rate=_learning_rate(recipe, parts),
+        memory=memory.plan,
         launch=launch_plan(recipe=recipe, cluster=cluster, layout=layout),
         data=data_block(recipe=recipe, timeline=timeline),
         loss={"kind": recipe.loss.kind, "weighting": recipe.loss.weighting, "logits": recipe.loss.logits},

@@ -158,15 +158,13 @@ def _links(recipe: Recipe) -> Interconnect | None:
 _ONE_BATCH = "the plan covers the batch and sequence length written at the top"
 _DIMS = "its dimensions are not read"
 _BARE = "the job starts without it"
-_ESTIMATES = "memory and time are not estimated"
+_ESTIMATES = "time and cost are not estimated"
 
 LATER: tuple[Later, ...] = (
     Later("stages", _stages, _ONE_BATCH),
     Later("model.preset", _written("model.preset"), _DIMS),
     Later("model.config", _written("model.config"), _DIMS),
     Later("model.module", _written("model.module"), _DIMS),
-    Later("model.adapter", _written("model.adapter"), "all parameters count as trained"),
-    Later("model.frozen", _written("model.frozen"), "all parameters count as trained"),
     Later("data.kind", _stream, "the runtime reads samples by number"),
     Later("schedule.owner", _engine_schedule, "the plan shows its own curve"),
     Later("cluster.nodes", _node_range, "the plan takes the upper number"),
@@ -191,8 +189,6 @@ LATER: tuple[Later, ...] = (
     Later("resume", _written("resume"), "every run starts anew"),
     # estimates only: the job is the same without them
     Later("cluster.interconnect", _links, _ESTIMATES, refuses=False),
-    Later("cluster.host_memory", _of_cluster("host_memory"), _ESTIMATES, refuses=False),
-    Later("cluster.reserve", _of_cluster("reserve"), _ESTIMATES, refuses=False),
     Later("cluster.time_limit", _of_cluster("time_limit"), _ESTIMATES, refuses=False),
     Later("cluster.price_per_device_hour", _of_cluster("price_per_device_hour"), _ESTIMATES, refuses=False),
     Later("cluster.power_watts", _of_cluster("power_watts"), _ESTIMATES, refuses=False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 __all__ = ["ASCII", "UNICODE", "Glyphs", "glyphs_for"]
@@ -19,6 +19,10 @@ class Glyphs:
     """Eight levels, low to high."""
     dot: str
     """Between things of one line."""
+    shades: str
+    """Neighbouring parts of a bar."""
+    empty: str
+    """The rest of a bar."""
     colour: bool = False
 
     def paint(self, text: str, colour: Colour) -> str:
@@ -26,11 +30,16 @@ class Glyphs:
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colour else text
 
 
-UNICODE = Glyphs(bars="\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588", dot=" \u00b7 ")
-ASCII = Glyphs(bars="_.:-=+*#", dot=", ")
+UNICODE = Glyphs(
+    bars="\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588",
+    dot=" \u00b7 ",
+    shades="\u2588\u2592\u2593\u2591",
+    empty="\u00b7",
+)
+ASCII = Glyphs(bars="_.:-=+*#", dot=", ", shades="#=+-", empty=".")
 
 
 def glyphs_for(encoding: str | None, *, colour: bool = False) -> Glyphs:
     """For a stream of that encoding."""
     base = UNICODE if (encoding or "").lower().replace("-", "") == "utf8" else ASCII
-    return Glyphs(bars=base.bars, dot=base.dot, colour=colour)
+    return replace(base, colour=colour)

@@ -8,7 +8,9 @@ from launcher.errors import Problem
 from launcher.planning.support import unsupported
 from launcher.reporting.columns import WIDTH, labelled, wrapped
 from launcher.reporting.glyphs import Colour, Glyphs
+from launcher.reporting.memory_text import memory_lines, memory_summary
 from launcher.reporting.rate_text import rate_lines, show_large
+from launcher.reporting.ways_out import ways_out
 from launcher.spec.plan import BatchPlan, LayoutPlan, ModelPlan, RunPlan
 from launcher.spec.recipe import Recipe
 from launcher.units import show_count
@@ -46,10 +48,12 @@ def plan_text(
         *labelled("batch", _batch(plan.batch)),
         *labelled("rate", rate_lines(plan, recipe, glyphs)),
         *labelled("model", [_model(plan.model)]),
+        *labelled("memory", memory_lines(plan, glyphs)),
         *labelled("layout", [_layout(plan.layout)]),
         *labelled("applied", _applied(plan, recipe)),
         "",
         *_remarks(plan.problems, glyphs),
+        *_alternatives(plan),
         *labelled("hashes", [f"plan {plan.plan_hash[:12]}{glyphs.dot}semantics {plan.semantics_hash[:12]}"]),
     ]
     if explain:
@@ -66,8 +70,11 @@ def _first_line(plan: RunPlan, glyphs: Glyphs) -> list[str]:
     nodes = f"{layout.num_nodes} node{'s' if layout.num_nodes != 1 else ''}"
     world = f"{layout.world_size} x {layout.device.upper()} ({nodes} x {layout.devices_per_node})"
     how = f"{plan.launch.engine} {_strategy(layout)} over {plan.launch.executor}"
-    verdict = glyphs.paint(plan.verdict, _COLOURS.get(plan.verdict, "red"))
-    return [f"{verdict}   {world}   {how}"]
+    answer = "   ".join(word for word in (plan.verdict, memory_summary(plan)) if word)
+    painted = answer.replace(plan.verdict, glyphs.paint(plan.verdict, _COLOURS.get(plan.verdict, "red")), 1)
+    if len(answer) + len(world) + len(how) + 6 <= WIDTH:
+        return [f"{painted}   {world}   {how}"]
+    return [painted, f"{world}   {how}"]
 
 
 def _strategy(layout: LayoutPlan) -> str:
@@ -153,6 +160,10 @@ def _remarks(problems: tuple[Problem, ...], glyphs: Glyphs) -> list[str]:
     return lines
 
 
+def _alternatives(plan: RunPlan) -> list[str]:
+    return [*ways_out(plan.alternatives), ""] if plan.alternatives else []
+
+
 def _next(plan: RunPlan, recipe: Recipe, recipe_path: str, glyphs: Glyphs) -> list[str]:
     views = ("--explain: where each number comes from", "--json: all of it")
     return [_next_step(plan, recipe, recipe_path), glyphs.dot.join(views)]
@@ -160,6 +171,8 @@ def _next(plan: RunPlan, recipe: Recipe, recipe_path: str, glyphs: Glyphs) -> li
 
 def _next_step(plan: RunPlan, recipe: Recipe, recipe_path: str) -> str:
     """What can really be done with this plan."""
+    if plan.verdict == "does-not-fit":
+        return f"batchwright plan {recipe_path} --set ...: one of the ways out"
     if unsupported(recipe):
         return "it can be planned and not yet be run: see the keys that are not used yet"
     if plan.launch.script is None and plan.launch.module is None:

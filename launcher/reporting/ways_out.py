@@ -12,18 +12,29 @@ __all__ = ["ways_out"]
 
 
 def ways_out(alternatives: Sequence[Alternative]) -> list[str]:
-    """Ranked, best first, with how to apply one."""
+    """Ranked, best first, with how to apply one; with their memory where they were asked for because of it."""
+    with_memory = any(alternative.memory is not None for alternative in alternatives)
+    header = ("", "ways out", *(("GiB",) if with_memory else ()), "batch", "keeps", "changes")
     rows = [
         (
             str(rank),
             alternative.change,
+            *((_memory(alternative),) if with_memory else ()),
             _batch(alternative.batch),
             ", ".join(alternative.keeps) or "-",
             ", ".join(alternative.changes) or "nothing",
         )
         for rank, alternative in enumerate(alternatives, start=1)
     ]
-    return [*table(("", "ways out", "batch", "keeps", "changes"), rows), "apply one with --set, or write it"]
+    return [*table(header, rows), "apply one with --set, or write it"]
+
+
+def _memory(alternative: Alternative) -> str:
+    """`12.1`, with `tight` where the worst does not fit."""
+    if alternative.memory is None:
+        return "-"
+    tight = " tight" if alternative.memory["verdict"] == "tight" else ""
+    return f"{alternative.memory['peak_bytes'] / 2**30:.1f}{tight}"
 
 
 def _batch(batch: BatchPlan) -> str:

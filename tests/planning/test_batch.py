@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plan_of import amount, codes, count, only, plan_of, recipe_of, refusal_of, severities
 
-from launcher.planning.batch import largest_divisor, split_batch
+from launcher.planning.batch import split_batch
+from launcher.planning.divisors import largest_divisor
 from launcher.planning.batch_problems import LARGEST_AUTO_MICRO_BATCH
 from launcher.spec.launch import Launch
 from launcher.spec.parallel import Parallel

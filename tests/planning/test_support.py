@@ -8,7 +8,7 @@ from plan_of import amount, codes, plan_of, recipe_of
 from launcher.planning.support import LATER, not_yet_used, unsupported
 from launcher.spec.cluster import Cluster, Group, Interconnect
 from launcher.spec.launch import Container, Launch, Network, Slurm
-from launcher.spec.model import Adapter, Model
+from launcher.spec.model import Model
 from launcher.spec.parallel import Context, DataParallel, Parallel
 from launcher.spec.recipe import Stage
 from launcher.spec.training import Data, Resume, Schedule
@@ -19,8 +19,6 @@ USES = {
     "model.preset": {"model": Model(preset="llama-3-8b")},
     "model.config": {"model": Model(config="config.json")},
     "model.module": {"model": Model(kind="module", module="a.b:c")},
-    "model.adapter": {"model": Model(adapter=Adapter())},
-    "model.frozen": {"model": Model(frozen=("embed_tokens",))},
     "data.kind": {"data": Data(kind="stream"), "launch": Launch(runtime=True)},
     "schedule.owner": {"schedule": Schedule(owner="engine:WarmupDecayLR")},
     "cluster.nodes": {"cluster": Cluster(nodes="2..4")},
@@ -42,8 +40,6 @@ USES = {
     "cluster.interconnect": {
         "cluster": Cluster(interconnect=Interconnect(between_nodes=parse_amount("50 GB/s", kind="rate")))
     },
-    "cluster.host_memory": {"cluster": Cluster(host_memory=parse_amount("1 TB", kind="size"))},
-    "cluster.reserve": {"cluster": Cluster(reserve=parse_amount("1 GB", kind="size"))},
     "cluster.time_limit": {"cluster": Cluster(time_limit=parse_amount("24 h", kind="duration"))},
     "cluster.price_per_device_hour": {"cluster": Cluster(price_per_device_hour=2.0)},
     "cluster.power_watts": {"cluster": Cluster(power_watts=700.0)},
@@ -105,7 +101,7 @@ def test_paths_are_paths_of_a_recipe():
 
 def test_long_values_are_cut():
     """A note shows the value, not the whole file."""
-    recipe = recipe_of(model=Model(frozen=tuple(f"layers.{n}" for n in range(40))))
+    recipe = recipe_of(model=Model(config=f"{'folder/' * 40}config.json"))
     (note,) = not_yet_used(recipe)
     assert len(note.message) < 140
     assert "...` is not used yet" in note.message
@@ -117,5 +113,4 @@ def test_sections_are_shown_as_sections():
     assert shown["launch.container"].startswith("`launch.container: {...}`")
     assert shown["cluster.time_limit"].startswith("`cluster.time_limit: 24 h`")
     assert shown["launch.restarts"].startswith("`launch.restarts: 2`")
-    assert shown["model.frozen"].startswith("`model.frozen: [embed_tokens]`")
     assert shown["parallel.sequence"].startswith("`parallel.sequence: true`")

@@ -17,16 +17,15 @@ from typing import Any
 
 from launcher.engines.formats.deepspeed_optimizer import optimizer_block
 from launcher.engines.formats.native import merged
+from launcher.planning.buckets import bucket_elements
 from launcher.spec.plan import PrecisionPlan, RunPlan
 
 __all__ = ["accumulation_dtype", "deepspeed_config", "deepspeed_text", "zero_stage"]
 
 _NEVER = 2_000_000_000  # optimizer steps between two lines on stdout: the run's own log has them
 
-# Elements of a communication bucket and of stage 3's own limits.
+# Elements of stage 3's own limits.
 # Source: deepspeed@0.19.8 runtime/zero/config.py:DeepSpeedZeroConfig (its defaults, written out)
-_BUCKET = 500_000_000
-_SMALL_BUCKET = 50_000_000  # 200 MB in fp32; the default takes 2 GB per buffer, for a small model too
 _PREFETCH = 50_000_000
 _PERSISTENCE = 100_000
 _LIVE = 1_000_000_000
@@ -82,7 +81,7 @@ def accumulation_dtype(plan: RunPlan) -> str:
 def _zero_block(plan: RunPlan) -> dict[str, Any]:
     layout, stage = plan.layout, zero_stage(plan)
     on_cpu = layout.device_kind == "cpu"
-    bucket = _bucket_size(plan)
+    bucket = bucket_elements(num_parameters=plan.model.num_parameters, on_cpu=on_cpu)
     block: dict[str, Any] = {
         "stage": stage,
         "reduce_bucket_size": bucket,
@@ -106,14 +105,6 @@ def _zero_block(plan: RunPlan) -> dict[str, Any]:
             stage3_gather_16bit_weights_on_model_save=True,
         )
     return block
-
-
-def _bucket_size(plan: RunPlan) -> int:
-    """Elements of a bucket: the whole of a small model at once, in whole millions (DeepSpeed wants an even number)."""
-    if plan.layout.device_kind == "cpu":
-        return _SMALL_BUCKET
-    elements = plan.model.num_parameters or _BUCKET
-    return min(_BUCKET, max(_SMALL_BUCKET, -(-elements // 1_000_000) * 1_000_000))
 
 
 def _offload_block(enabled: bool) -> Mapping[str, Any]:

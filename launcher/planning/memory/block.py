@@ -1,0 +1,56 @@
+"""The memory block of a plan: verdict, numbers, remarks and ways out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from launcher.errors import Problem
+from launcher.planning.memory.budget import Budget
+from launcher.planning.memory.remarks import memory_remarks, unknown_memory
+from launcher.planning.memory.verdict import memory_plan, verdict_of
+from launcher.spec.cluster import Cluster
+from launcher.spec.plan import Alternative, BatchPlan, LayoutPlan, MemoryPlan, Verdict
+from launcher.spec.recipe import Recipe
+
+__all__ = ["MemoryBlock", "solve_memory"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryBlock:
+    """What memory has to say of a plan; `plan` is None where the model's dimensions are not known."""
+
+    verdict: Verdict = "unknown-memory"
+    plan: MemoryPlan | None = None
+    problems: tuple[Problem, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+
+
+def solve_memory(
+    *, recipe: Recipe, cluster: Cluster, layout: LayoutPlan, batch: BatchPlan, budget: Budget | None
+) -> MemoryBlock:
+    """Peak memory of the rank that needs most, and what can give way where it does not fit."""
+    if budget is None:
+        return MemoryBlock(problems=unknown_memory(recipe))
+    micro, accumulation = batch.micro_batch_size, batch.gradient_accumulation_steps
+    estimate = budget.estimate(micro_batch_size=micro, gradient_accumulation_steps=accumulation)
+    verdict = verdict_of(estimate=estimate, usable=budget.usable)
+    share = batch.slots_per_step // batch.data_parallel_size
+    plan = memory_plan(
+        estimate=estimate,
+        layout=layout,
+        cluster=cluster,
+        max_micro_batch_size=None if budget.usable is None else budget.largest(sequences=share),
+        load_bytes=budget.load_bytes,
+        evaluation_peak_bytes=budget.evaluation_bytes(),
+    )
+    alternatives: tuple[Alternative, ...] = ()
+    if verdict == "does-not-fit":
+        from launcher.planning.memory.ways_out import find_ways_out
+
+        alternatives = find_ways_out(recipe=recipe, cluster=cluster, batch=batch)
+    return MemoryBlock(
+        verdict=verdict,
+        plan=plan,
+        problems=memory_remarks(recipe=recipe, plan=plan, verdict=verdict, batch=batch),
+        alternatives=alternatives,
+    )

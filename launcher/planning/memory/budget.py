@@ -1,0 +1,101 @@
+"""What one rank may take, and what a split of its batch takes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from launcher.planning.divisors import divisors
+from launcher.planning.memory.estimate import Estimate, estimate_memory
+from launcher.planning.memory.from_recipe import network_of, setting_of
+from launcher.planning.memory.kinds import KINDS
+from launcher.planning.memory.network import Network
+from launcher.planning.memory.setting import Setting
+from launcher.planning.memory.verdict import usable_bytes
+from launcher.planning.optimizer import precision_plan
+from launcher.spec.cluster import Cluster
+from launcher.spec.plan import LayoutPlan, ModelPlan, PrecisionPlan
+from launcher.spec.recipe import Recipe
+
+__all__ = ["Budget", "budget_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """One recipe on one layout; every split of its batch can be asked for."""
+
+    recipe: Recipe
+    layout: LayoutPlan
+    network: Network
+    precision: PrecisionPlan
+    num_parameters: int | None
+    usable: int | None
+    """Bytes; None where nobody knows."""
+
+    def estimate(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Estimate:
+        """Peak memory of one rank under one split."""
+        setting = self._setting(
+            micro_batch_size=micro_batch_size, gradient_accumulation_steps=gradient_accumulation_steps
+        )
+        return estimate_memory(network=self.network, setting=setting)
+
+    @property
+    def load_bytes(self) -> int:
+        """Host memory of one node while every process builds its copy of the model before it moves to the device."""
+        setting = self._setting(micro_batch_size=1, gradient_accumulation_steps=1)
+        parts = KINDS[self.network.kind](self.network, setting)
+        count: int = sum(part.repeat * weights.count for part in parts for weights in part.weights)
+        shared = setting.layout.tensor * setting.layout.pipeline
+        return count * setting.formats.parameter_bytes * setting.layout.devices_per_node // shared
+
+    def evaluation_bytes(self) -> int | None:
+        """Peak of an evaluation on one rank, in bytes; None where the recipe names no evaluation batch."""
+        return None
+
+    def fits(self, *, micro_batch_size: int, sequences: int) -> bool:
+        """Whether even the worst fits, where a rank trains `sequences` per step in equal micro-batches."""
+        if self.usable is None:
+            return False
+        accumulation = -(-sequences // micro_batch_size)
+        found = self.estimate(micro_batch_size=micro_batch_size, gradient_accumulation_steps=accumulation)
+        return found.device.high <= self.usable
+
+    def largest(self, *, sequences: int) -> int | None:
+        """Largest divisor of a rank's sequences that fits as a micro-batch; None where not even 1 does.
+
+        Memory grows with the micro-batch, except that without accumulation gradients need no buffer of their own:
+        the whole share is therefore asked for by itself.
+        """
+        if self.fits(micro_batch_size=sequences, sequences=sequences):
+            return sequences
+        smaller = divisors(sequences)[:-1]
+        fitting = bisect_left(
+            smaller, x=True, key=lambda size: not self.fits(micro_batch_size=size, sequences=sequences)
+        )
+        return smaller[fitting - 1] if fitting else None
+
+    def _setting(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Setting:
+        return setting_of(
+            recipe=self.recipe,
+            layout=self.layout,
+            precision=self.precision,
+            num_parameters=self.num_parameters,
+            micro_batch_size=micro_batch_size,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+        )
+
+
+def budget_of(
+    *, recipe: Recipe, layout: LayoutPlan, cluster: Cluster, model: ModelPlan | None
+) -> Budget | None:
+    """The budget of a recipe; None where its dimensions are not known here."""
+    if model is None or recipe.model.kind not in KINDS or recipe.model.preset or recipe.model.config:
+        return None
+    return Budget(
+        recipe=recipe,
+        layout=layout,
+        network=network_of(recipe=recipe, model=model),
+        precision=precision_plan(recipe=recipe, layout=layout),
+        num_parameters=model.num_parameters,
+        usable=usable_bytes(layout=layout, cluster=cluster),
+    )

@@ -1,0 +1,172 @@
+"""A recipe as the memory model sees it: the network, and one way to train it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from launcher.planning.buckets import LARGEST_BUCKET, bucket_elements
+from launcher.planning.memory.formats import formats_of
+from launcher.planning.memory.network import Network
+from launcher.planning.memory.setting import Buffers, Layout, Setting
+from launcher.spec.parallel import Parallel
+from launcher.spec.plan import LayoutPlan, ModelPlan, PrecisionPlan
+from launcher.spec.recipe import EncoderDecoderLength, Recipe
+
+__all__ = ["network_of", "setting_of"]
+
+_PLAIN_TORCH = ("rnn", "lstm", "gru", "bag", "mlp", "resnet")
+_STACKED = (*_PLAIN_TORCH, "module")
+
+
+def network_of(*, recipe: Recipe, model: ModelPlan) -> Network:
+    """The network with its dimensions filled in."""
+    written = recipe.model
+    moe = written.kind == "moe"
+    inner = model.intermediate_size or 0
+    return Network(
+        kind=written.kind,
+        implementation=_implementation(recipe),
+        hidden_size=model.hidden_size or 0,
+        num_layers=model.num_layers or 0,
+        num_attention_heads=model.num_attention_heads or 0,
+        num_key_value_heads=model.num_key_value_heads or 0,
+        head_dim=model.head_dim or 0,
+        intermediate_size=inner,
+        vocab_size=model.vocab_size or 0,
+        max_positions=_longest(recipe) if written.position == "learned" else 0,
+        gated_mlp=written.gated_mlp,
+        activation=written.activation,
+        norm=written.norm,
+        position=written.position,
+        tie_word_embeddings=written.tie_word_embeddings,
+        dropout=written.dropout,
+        num_experts=written.num_experts or 0,
+        num_experts_per_token=written.num_experts_per_token or (1 if moe else 0),
+        moe_intermediate_size=written.moe_intermediate_size or (inner if moe else 0),
+        num_shared_experts=written.num_shared_experts,
+        first_dense_layers=written.first_dense_layers,
+        capacity_factor=written.capacity_factor,
+        kv_latent_dim=written.kv_latent_dim or 0,
+        sliding_window=written.sliding_window,
+        input_size=written.input_size or 0,
+        output_size=written.output_size or 0,
+        bidirectional=written.bidirectional,
+        projection_size=written.projection_size or 0,
+        truncate_steps=written.truncate_steps,
+        image_size=written.image_size or 0,
+        patch_size=written.patch_size or 0,
+        depth=written.depth or 0,
+        num_classes=written.num_classes or 0,
+        adapter=written.adapter,
+        frozen=written.frozen,
+    )
+
+
+def setting_of(
+    *,
+    recipe: Recipe,
+    layout: LayoutPlan,
+    precision: PrecisionPlan,
+    num_parameters: int | None,
+    micro_batch_size: int,
+    gradient_accumulation_steps: int,
+) -> Setting:
+    """One split of the batch on one rank."""
+    length = recipe.sequence_length
+    two = length if isinstance(length, EncoderDecoderLength) else None
+    strategy, stage = layout.data_strategy, layout.zero_stage or 0
+    if (
+        recipe.launch.engine == "deepspeed"
+        and strategy == "zero"
+        and stage
+        and precision.gradient_dtype is None
+    ):
+        precision = replace(precision, gradient_dtype="fp32")  # as rendered: data_types.grad_accum_dtype
+    return Setting(
+        device_kind=layout.device_kind,
+        engine=recipe.launch.engine,
+        micro_batch_size=micro_batch_size,
+        sequence_length=two.input if two else length if isinstance(length, int) else 1,
+        target_length=two.target if two else None,
+        gradient_accumulation_steps=gradient_accumulation_steps,
+        optimizer=recipe.optimizer.name,
+        momentum=recipe.optimizer.momentum or 0.0,
+        optimizer_implementation=recipe.optimizer.implementation,
+        attention=recipe.attention,
+        checkpointing=recipe.activation_checkpointing,
+        compile=recipe.compile,
+        logits=recipe.loss.logits,
+        formats=formats_of(
+            precision=precision,
+            engine=recipe.launch.engine,
+            strategy=strategy,
+            implementation=_implementation(recipe),
+        ),
+        layout=_layout(recipe, layout),
+        buffers=_buffers(recipe, layout, num_parameters),
+    )
+
+
+def _implementation(recipe: Recipe) -> str:
+    """Whose kernels: as written, else compiled where compiled, torch's own layers where no library has the kind."""
+    written = recipe.model.implementation
+    if written != "auto":
+        return written
+    if recipe.compile:
+        return "compiled"
+    return "torch" if recipe.model.kind in _STACKED else "transformers"
+
+
+def _longest(recipe: Recipe) -> int:
+    """Rows of a position table: the longest sequence of the run."""
+    length = recipe.sequence_length
+    if isinstance(length, EncoderDecoderLength):
+        return max(length.input, length.target)
+    staged = [stage.sequence_length for stage in recipe.stages if isinstance(stage.sequence_length, int)]
+    return max([length or 1, *staged])
+
+
+def _layout(recipe: Recipe, layout: LayoutPlan) -> Layout:
+    parallel = recipe.parallel if isinstance(recipe.parallel, Parallel) else Parallel()
+    tensor, pipeline, context = (
+        layout.tensor_parallel_size,
+        layout.pipeline_parallel_size,
+        layout.context_parallel_size,
+    )
+    return Layout(
+        data=layout.world_size // (tensor * pipeline * context),
+        tensor=tensor,
+        pipeline=pipeline,
+        virtual_pipeline=parallel.virtual_pipeline,
+        context=context,
+        expert=layout.expert_parallel_size,
+        sequence_parallel=parallel.sequence,
+        devices_per_node=layout.devices_per_node,
+        strategy=layout.data_strategy,
+        zero_stage=layout.zero_stage or 0,
+        shard=parallel.data.shard,
+        offload=layout.offload,
+        fsdp_version=layout.fsdp_version or 2,
+    )
+
+
+def _buffers(recipe: Recipe, layout: LayoutPlan, num_parameters: int | None) -> Buffers:
+    """What the rendered DeepSpeed file says, a recipe's own native keys included."""
+    if recipe.launch.engine != "deepspeed":
+        return Buffers(reduce_bucket=LARGEST_BUCKET)
+    on_cpu = layout.device_kind == "cpu"
+    bucket = bucket_elements(num_parameters=num_parameters, on_cpu=on_cpu)
+    native = recipe.launch.native.deepspeed.get("zero_optimization", {})
+    stage = layout.zero_stage or 0 if layout.data_strategy == "zero" else 0
+    return Buffers(
+        reduce_bucket=int(native.get("reduce_bucket_size", bucket)),
+        allgather_bucket=int(native.get("allgather_bucket_size", bucket)),
+        prefetch_bucket=int(
+            native.get("stage3_prefetch_bucket_size", min(Buffers().prefetch_bucket, bucket))
+        ),
+        max_live_parameters=int(native.get("stage3_max_live_parameters", Buffers().max_live_parameters)),
+        persistence_threshold=int(
+            native.get("stage3_param_persistence_threshold", Buffers().persistence_threshold)
+        ),
+        overlap=bool(native.get("overlap_comm", stage == 3 and not on_cpu)),
+    )

@@ -1,0 +1,115 @@
+"""What is worth knowing of a memory estimate, in words."""
+
+from __future__ import annotations
+
+from launcher.errors import Problem
+from launcher.spec.plan import BatchPlan, MemoryPlan, Verdict
+from launcher.spec.recipe import Recipe
+from launcher.units import show_bytes
+
+__all__ = ["memory_remarks", "unknown_memory"]
+
+_DOMINANT = 0.4
+"""Share of the peak from which one part is worth a word."""
+
+
+def memory_remarks(
+    *, recipe: Recipe, plan: MemoryPlan, verdict: Verdict, batch: BatchPlan
+) -> tuple[Problem, ...]:
+    """Notes and warnings of an estimate that exists."""
+    found = []
+    if verdict == "does-not-fit" and plan.usable_bytes is not None:
+        found.append(_does_not_fit(recipe, plan, plan.usable_bytes, batch))
+    if verdict == "tight" and plan.usable_bytes is not None:
+        found.append(_tight(plan, plan.usable_bytes))
+    logits = plan.components.get("logits", 0)
+    if recipe.loss.logits == "full" and logits > _DOMINANT * plan.peak_bytes:
+        found.append(_logits(plan, logits))
+    buffers = plan.components.get("communication_buffers", 0)
+    if buffers > _DOMINANT * plan.peak_bytes:
+        found.append(_buffers(plan, buffers))
+    return tuple(found)
+
+
+def unknown_memory(recipe: Recipe) -> tuple[Problem, ...]:
+    """Why there is no estimate at all."""
+    model = recipe.model
+    if model.preset or model.config or model.module:
+        return ()  # said by the key itself, whose dimensions are not read
+    if model.kind == "module":
+        return (
+            Problem(
+                code="memory-unknown",
+                severity="note",
+                path="model.kind",
+                message=f"`model.kind: {model.kind}` is known by a trace of its code, and there is none",
+                hint="run batchwright trace on this recipe; plan reads what it found",
+            ),
+        )
+    return ()
+
+
+def _does_not_fit(recipe: Recipe, plan: MemoryPlan, usable: int, batch: BatchPlan) -> Problem:
+    path = "micro_batch_size" if recipe.micro_batch_size != "auto" else "global_batch_size"
+    largest = plan.max_micro_batch_size
+    hint = (
+        "no micro-batch fits; see the ways out"
+        if largest is None
+        else f"the largest micro-batch that fits is {largest}"
+    )
+    return Problem(
+        code="does-not-fit",
+        severity="warning",
+        path=path,
+        message=f"micro-batch {batch.micro_batch_size} takes {show_bytes(plan.peak_bytes)} of the "
+        f"{show_bytes(usable)} that {plan.device} leaves",
+        because=(f"peak at {_phase(plan)}; {_largest(plan)}",),
+        hint=hint,
+    )
+
+
+def _tight(plan: MemoryPlan, usable: int) -> Problem:
+    return Problem(
+        code="memory-tight",
+        severity="note",
+        path="micro_batch_size",
+        message=f"the expected {show_bytes(plan.peak_bytes)} fit into {show_bytes(usable)}, "
+        f"the worst {show_bytes(plan.high_bytes)} do not",
+        hint="try it with batchwright probe, or leave more room",
+    )
+
+
+def _logits(plan: MemoryPlan, logits: int) -> Problem:
+    return Problem(
+        code="logits-dominate",
+        severity="note",
+        path="loss.logits",
+        message=f"logits and loss are {show_bytes(logits)} of the {show_bytes(plan.peak_bytes)} at the peak",
+        hint="a loss that never holds them all (loss.logits: chunked or fused) saves most of that",
+    )
+
+
+def _buffers(plan: MemoryPlan, buffers: int) -> Problem:
+    return Problem(
+        code="buffers-dominate",
+        severity="note",
+        path="parallel.data",
+        message=f"communication buffers are {show_bytes(buffers)} of the {show_bytes(plan.peak_bytes)} at the peak",
+        hint="for a model this small a lower stage, or plain ddp, takes less",
+    )
+
+
+def _phase(plan: MemoryPlan) -> str:
+    names = {
+        "forward-end": "the start of the backward pass",
+        "backward": "the backward pass",
+        "optimizer-step": "the optimizer step",
+    }
+    stage = f" of pipeline stage {plan.peak_stage}" if len(plan.per_stage) > 1 else ""
+    return names[plan.peak_phase] + stage
+
+
+def _largest(plan: MemoryPlan) -> str:
+    """The three largest parts: `activations 12.1, logits 6.0, parameters 2.3 GiB`."""
+    parts = sorted(plan.components.items(), key=lambda part: -part[1])[:3]
+    return ", ".join(f"{name.replace('_', ' ')} {size / 2**30:.1f}" for name, size in parts) + " GiB"

@@ -1,0 +1,249 @@
+"""What can give way when a plan does not fit, each way tried on the memory model before it is offered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from launcher.catalog.devices import DEVICES
+from launcher.planning.applied import applied_by, applied_problems
+from launcher.planning.batch import data_parallel_size, solve_batch, solve_global_batch
+from launcher.planning.changed import Key, as_arguments, changed
+from launcher.planning.divisors import divisors
+from launcher.planning.fitting import fitting_problems
+from launcher.planning.layout import solve_layout
+from launcher.planning.memory.budget import budget_of
+from launcher.planning.memory.verdict import verdict_of
+from launcher.planning.model import solve_model
+from launcher.planning.optimizer import precision_plan
+from launcher.spec.cluster import Cluster
+from launcher.spec.marks import Origin
+from launcher.spec.model import Adapter
+from launcher.spec.parallel import Parallel
+from launcher.spec.plan import Alternative, BatchPlan
+from launcher.spec.recipe import EncoderDecoderLength, Recipe
+
+__all__ = ["find_ways_out"]
+
+_EXACT = ("batch", "model", "gradient")
+_MOST = 10
+_TRANSFORMERS = ("decoder", "encoder", "encoder-decoder", "moe")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """Keys to write, and what that keeps and alters in words."""
+
+    keys: tuple[Key, ...]
+    keeps: tuple[str, ...]
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The plan that does not fit."""
+
+    recipe: Recipe
+    cluster: Cluster
+    batch: BatchPlan
+
+
+def find_ways_out(*, recipe: Recipe, cluster: Cluster, batch: BatchPlan) -> tuple[Alternative, ...]:
+    """Changes under which the plan fits or is tight: first those that keep the gradient, then those that do not.
+
+    A change that is not enough by itself is offered together with the ones before it that keep the gradient too.
+    """
+    asked = _Asked(recipe=recipe, cluster=cluster, batch=batch)
+    found: dict[str, Alternative] = {}
+    ways = list(_ways(asked))
+    for way in ways:
+        alternative = _tried(asked, way)
+        if alternative is not None:
+            found.setdefault(alternative.change, alternative)
+    together = _together(asked, ways)
+    if together is not None and len(found) < 3:
+        found.setdefault(together.change, together)
+    return tuple(sorted(found.values(), key=lambda way: way.memory["verdict"] != "fits")[:_MOST])  # type: ignore[index]
+
+
+def _ways(asked: _Asked) -> Iterator[_Way]:
+    yield from _smaller_micro_batches(asked)
+    yield from _same_gradient(asked)
+    yield from _sharding(asked)
+    yield from _other_optimizer(asked)
+    yield from _other_training(asked)
+
+
+def _together(asked: _Asked, ways: list[_Way]) -> Alternative | None:
+    """The fewest leading ways that keep the gradient and together fit, one for each key."""
+    keys: dict[str, object] = {}
+    changes: list[str] = []
+    for way in ways:
+        if way.keeps != _EXACT or any(path in keys for path, _ in way.keys):
+            continue
+        keys.update(way.keys)
+        changes.extend(way.changes)
+        alternative = _tried(asked, _Way(keys=tuple(keys.items()), keeps=_EXACT, changes=tuple(changes)))
+        if alternative is not None:
+            return alternative
+    return None
+
+
+def _tried(asked: _Asked, way: _Way) -> Alternative | None:
+    """The way with its batch and memory; None where it does not plan, or still does not fit."""
+    recipe, cluster = changed(recipe=asked.recipe, cluster=asked.cluster, keys=way.keys)
+    layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=Origin(origin="derived")).value
+    size, model = solve_global_batch(recipe).value, solve_model(recipe).value
+    if layout is None or size is None or model is None:
+        return None
+    applied = applied_by(recipe=recipe, layout=layout)
+    problems = (
+        *fitting_problems(recipe=recipe, model=model, layout=layout),
+        *applied_problems(recipe=recipe, layout=layout, applied=applied),
+    )
+    budget = budget_of(recipe=recipe, layout=layout, cluster=cluster, model=model)
+    batch = solve_batch(recipe=recipe, layout=layout, global_batch_size=size, budget=budget).value
+    if budget is None or batch is None or any(problem.severity == "error" for problem in problems):
+        return None
+    estimate = budget.estimate(
+        micro_batch_size=batch.micro_batch_size,
+        gradient_accumulation_steps=batch.gradient_accumulation_steps,
+    )
+    verdict = verdict_of(estimate=estimate, usable=budget.usable)
+    if verdict not in {"fits", "tight"}:
+        return None
+    memory = {
+        "peak_bytes": estimate.device.expected,
+        "high_bytes": estimate.device.high,
+        "verdict": verdict,
+    }
+    return Alternative(
+        change=as_arguments(way.keys), keeps=way.keeps, changes=way.changes, batch=batch, memory=memory
+    )
+
+
+def _smaller_micro_batches(asked: _Asked) -> Iterator[_Way]:
+    """The two largest divisors below the micro-batch, with as much more accumulation."""
+    if asked.recipe.micro_batch_size == "auto":
+        return  # already the smallest
+    micro = asked.batch.micro_batch_size
+    share = asked.batch.slots_per_step // asked.batch.data_parallel_size
+    offered = 0
+    for smaller in reversed([size for size in divisors(share) if size < micro]):
+        accumulation = share // smaller
+        keys: tuple[Key, ...] = (("micro_batch_size", smaller),)
+        if asked.recipe.gradient_accumulation_steps != "auto":
+            keys = (*keys, ("gradient_accumulation_steps", accumulation))
+        way = _Way(
+            keys=keys, keeps=_EXACT, changes=(f"micro {smaller} x accumulation {accumulation}, nothing else",)
+        )
+        if _tried(asked, way) is not None:
+            yield way
+            offered += 1
+        if offered == 1:
+            return
+    if micro > 1:
+        yield _Way(
+            keys=(("micro_batch_size", 1),),
+            keeps=_EXACT,
+            changes=(f"micro 1 x accumulation {share}, nothing else",),
+        )
+
+
+def _same_gradient(asked: _Asked) -> Iterator[_Way]:
+    """What computes the same numbers in less memory."""
+    recipe = asked.recipe
+    if recipe.model.kind in _TRANSFORMERS and recipe.attention == "eager":
+        yield _way("attention", "flash", "no score matrix in memory, rounding")
+    if recipe.model.kind in _TRANSFORMERS and recipe.loss.logits != "fused":
+        yield _way("loss.logits", "fused", "the script's loss")
+    if recipe.optimizer.implementation in {"auto", "foreach"}:
+        yield _way("optimizer.implementation", "fused", "nothing else")
+    if recipe.activation_checkpointing == "none" and recipe.attention == "eager":
+        yield _way("activation_checkpointing", "selective", "attention computed twice")
+    if recipe.activation_checkpointing != "full":
+        yield _way("activation_checkpointing", "full", "a third more computation")
+
+
+def _sharding(asked: _Asked) -> Iterator[_Way]:
+    """States divided over the data-parallel ranks, or in host memory."""
+    recipe = asked.recipe
+    layout = solve_layout(recipe=recipe, cluster=asked.cluster, cluster_origin=Origin(origin="derived")).value
+    if layout is None or recipe.model.kind == "module":
+        return
+    ranks = data_parallel_size(layout)
+    data = recipe.parallel.data if isinstance(recipe.parallel, Parallel) else Parallel().data
+    if ranks > 1 and data.strategy == "fsdp" and layout.zero_stage == 2:
+        yield _way("parallel.data.stage", 3, "parameters gathered twice")
+    if data.strategy == "fsdp":
+        return
+    engine: tuple[Key, ...] = (("launch.engine", "deepspeed"),) if recipe.launch.engine == "torchrun" else ()
+    now = layout.zero_stage or 0
+    for stage in range(max(1, now + 1), 4) if ranks > 1 else ():
+        keys = (*engine, ("parallel.data.strategy", "zero"), ("parallel.data.stage", stage))
+        more = "half as much communication again" if stage == 3 else "states over the ranks, nothing else"
+        yield _Way(keys=keys, keeps=_EXACT, changes=(more,))
+    if data.offload == "none":
+        keys = (*engine, ("parallel.data.strategy", "zero"), ("parallel.data.stage", max(2, now)))
+        yield _Way(
+            keys=(*keys, ("parallel.data.offload", "optimizer")),
+            keeps=_EXACT,
+            changes=("the optimizer step on the host, slow",),
+        )
+
+
+def _other_optimizer(asked: _Asked) -> Iterator[_Way]:
+    if asked.recipe.optimizer.name == "adamw":
+        yield _Way(
+            keys=(("optimizer.name", "adamw-8bit"),),
+            keeps=("batch", "model"),
+            changes=("optimizer states in 8 bit",),
+        )
+
+
+def _other_training(asked: _Asked) -> Iterator[_Way]:
+    """What trains something else: format, adapter, machines, length, width."""
+    recipe = asked.recipe
+    yield from _lower_precision(asked)
+    nodes = asked.cluster.nodes
+    if isinstance(nodes, int) and not asked.cluster.groups and recipe.cluster is not None:
+        for factor in (2, 4, 8):
+            yield _Way(
+                keys=(("cluster.nodes", nodes * factor),),
+                keeps=("batch", "model", "gradient"),
+                changes=(f"nodes {nodes} -> {nodes * factor}",),
+            )
+    if recipe.model.kind in {"decoder", "moe"} and recipe.model.adapter is None:
+        adapter = Adapter(targets=("q_proj", "v_proj"))
+        yield _Way(
+            keys=(("model.adapter", adapter),),
+            keeps=("batch",),
+            changes=("only adapters of rank 16 are trained",),
+        )
+    length = recipe.sequence_length
+    if isinstance(length, int) and length >= 2 and not isinstance(length, EncoderDecoderLength):
+        yield _Way(
+            keys=(("sequence_length", length // 2),),
+            keeps=("batch", "model"),
+            changes=("context halves, tokens per step too",),
+        )
+    if recipe.hidden_size is not None and recipe.hidden_size % 128 == 0:
+        yield _Way(
+            keys=(("hidden_size", recipe.hidden_size // 2),),
+            keeps=("batch",),
+            changes=("another model, half as wide",),
+        )
+
+
+def _lower_precision(asked: _Asked) -> Iterator[_Way]:
+    layout = solve_layout(
+        recipe=asked.recipe, cluster=asked.cluster, cluster_origin=Origin(origin="derived")
+    ).value
+    if layout is None or precision_plan(recipe=asked.recipe, layout=layout).compute != "fp32":
+        return
+    name = "bf16" if DEVICES[layout.device].has_bf16 else "fp16"
+    yield _Way(keys=(("precision", name),), keeps=("batch", "model"), changes=(f"computes in {name}",))
+
+
+def _way(path: str, value: object, what: str) -> _Way:
+    return _Way(keys=((path, value),), keeps=_EXACT, changes=(what,))
