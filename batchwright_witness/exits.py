@@ -1,4 +1,7 @@
-"""How this rank ended, as RUN/ranks/<rank>.json: engines turn every failure into 1, this file keeps the number."""
+"""How this rank ended, as RUN/ranks/<rank>.json: engines turn every failure into 1, this file keeps the number.
+
+The runtime writes its own end with this too. It lies here because the witness leaves nothing of `launcher` imported.
+"""
 
 from __future__ import annotations
 

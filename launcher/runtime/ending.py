@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
+from batchwright_witness.exits import record_exit
 from launcher.errors import Problem
 from launcher.runtime.world import World
 
-__all__ = ["leave", "record_exit", "say"]
+__all__ = ["leave", "say"]
 
 EXIT = 1
 
@@ -28,22 +26,7 @@ def leave(world: World, *, error: str) -> NoReturn:
 
     os._exit: an ordinary exit can hang in a communication library whose partners are gone.
     """
-    record_exit(world, error=error)
+    record_exit(folder=world.folder, rank=world.rank, code=EXIT, error=error)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(EXIT)
-
-
-def record_exit(world: World, *, error: str) -> Path:
-    """Writes ranks/RANK.json: launchers turn every failure into one code, this file keeps which rank said what."""
-    folder = world.folder / "ranks"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"{world.rank}.json"
-    record = {"rank": world.rank, "host": world.host, "exit": EXIT, "error": error, "time": time.time()}
-    draft = path.with_suffix(f".{os.getpid()}")
-    with os.fdopen(
-        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-    ) as file:
-        json.dump(record, file)
-    draft.replace(path)
-    return path
