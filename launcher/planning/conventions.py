@@ -6,8 +6,10 @@ Factors are shares of the peak learning rate at a 1-based optimizer step k with 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 __all__ = [
+    "accelerate_dummy_lengths",
     "accelerate_scheduler_steps",
     "deepspeed_linear_warmup",
     "deepspeed_log_warmup",
@@ -15,7 +17,9 @@ __all__ = [
     "hugging_face_warmup",
     "hugging_face_warmup_steps",
     "llama_factory_learning_rate",
+    "megatron_samples_counted",
     "megatron_warmup",
+    "megatron_warmup_samples",
     "nanochat_batch_tokens",
     "nanochat_weight_decay",
     "nanogpt_mup_warmup",
@@ -57,10 +61,43 @@ def megatron_warmup(*, samples_before: int, warmup_samples: int, initial_share: 
 
     initial_share: lr_warmup_init over the peak.
     Source: NVIDIA/Megatron-LM@d98e8a64 megatron/core/optimizer_param_scheduler.py:OptimizerParamScheduler.get_lr.
+    Checked: equal to that class run at that commit, 30 steps of 4 to 8 samples, init 0 to 0.5.
     """
     if samples_before > warmup_samples or warmup_samples == 0:
         return 1.0
     return initial_share + (1.0 - initial_share) * samples_before / warmup_samples
+
+
+def megatron_warmup_samples(
+    *,
+    global_batch_size: int,
+    decay_samples: int,
+    warmup_steps: int = 0,
+    warmup_samples: int | None = None,
+    warmup_share: float | None = None,
+) -> float:
+    """Length of the warmup in samples, whichever way it was written: a share of the decay's length goes before steps.
+
+    warmup_steps: lr_warmup_iters, times the batch at its full size. A run counted in samples takes lr_warmup_samples.
+    Raises ValueError where the warmup is not shorter than the decay's length, which Megatron asserts.
+    Source: NVIDIA/Megatron-LM@d98e8a64 megatron/training/training.py:get_optimizer_param_scheduler,
+    megatron/core/optimizer_param_scheduler.py:OptimizerParamScheduler.__init__.
+    """
+    written = warmup_steps * global_batch_size if warmup_samples is None else warmup_samples
+    length = written if warmup_share is None else warmup_share * decay_samples
+    if length >= decay_samples:
+        raise ValueError(f"a warmup of {length} samples is not shorter than {decay_samples}")
+    return length
+
+
+def megatron_samples_counted(
+    *, successful: Iterable[bool], num_microbatches: int, micro_batch_size: int, data_parallel_size: int
+) -> int:
+    """Samples that the schedule has counted after these steps: one that was skipped, as by fp16, counts for nothing.
+
+    Source: NVIDIA/Megatron-LM@d98e8a64 megatron/training/training.py:train_step.
+    """
+    return sum(successful) * num_microbatches * micro_batch_size * data_parallel_size
 
 
 def gpt_neox_warmup(*, step: int, warmup_steps: float) -> float:
@@ -105,6 +142,17 @@ def accelerate_scheduler_steps(
     Source: accelerate@1.15.0 scheduler.py:AcceleratedScheduler.step.
     """
     return optimizer_steps if split_batches else optimizer_steps * num_processes
+
+
+def accelerate_dummy_lengths(
+    *, total_steps: int, warmup_steps: int, num_processes: int, split_batches: bool = False
+) -> tuple[int, int]:
+    """total_num_steps and warmup_num_steps that DeepSpeed gets from a DummyScheduler: one is divided, one is not.
+
+    Source: accelerate@1.15.0 accelerator.py:Accelerator._prepare_deepspeed.
+    """
+    total = total_steps if split_batches else math.ceil(total_steps / num_processes)
+    return total, max(1, warmup_steps)
 
 
 def nanochat_batch_tokens(

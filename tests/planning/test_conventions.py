@@ -15,7 +15,9 @@ from launcher.planning.conventions import (
     hugging_face_warmup,
     hugging_face_warmup_steps,
     llama_factory_learning_rate,
+    megatron_samples_counted,
     megatron_warmup,
+    megatron_warmup_samples,
     nanochat_batch_tokens,
     nanochat_weight_decay,
     nanogpt_mup_warmup,
@@ -78,6 +80,47 @@ def test_megatron_counts_samples_before_the_step(warmup, batch):
     assert megatron_warmup(samples_before=samples, warmup_samples=samples, initial_share=0.25) == 1
     assert megatron_warmup(samples_before=samples + 1, warmup_samples=samples) == 1
     assert megatron_warmup(samples_before=0, warmup_samples=0) == 1
+
+
+@given(warmup=st.integers(0, 1000), batch=st.integers(1, 512), length=st.integers(1001, 5000))
+def test_megatron_keeps_its_warmup_in_samples(warmup, batch, length):
+    """Steps x batch or samples, as in the plan; a share of the decay's length goes before both.
+
+    Source: NVIDIA/Megatron-LM@d98e8a64 megatron/training/training.py:get_optimizer_param_scheduler.
+    """
+
+    def planned(written):
+        schedule = Schedule(warmup=amount(written), length=amount(f"{length} steps"))
+        plan = plan_of(global_batch_size=batch, optimizer=Optimizer(learning_rate=1.0), schedule=schedule)
+        return plan.learning_rate.schedule.warmup_samples
+
+    sizes = {"global_batch_size": batch, "decay_samples": length * batch}
+    assert megatron_warmup_samples(warmup_steps=warmup, **sizes) == planned(f"{warmup} steps")
+    assert megatron_warmup_samples(warmup_samples=warmup, **sizes) == planned(f"{warmup} samples")
+    share = megatron_warmup_samples(warmup_share=0.05, warmup_steps=warmup, **sizes)
+    assert share == close(float(planned("5 %")))
+
+
+def test_megatron_refuses_a_warmup_as_long_as_its_decay():
+    """Where the plan only warns, Megatron asserts lr_warmup_steps < lr_decay_steps."""
+    with pytest.raises(ValueError, match="80 samples is not shorter than 80"):
+        megatron_warmup_samples(warmup_steps=10, global_batch_size=8, decay_samples=80)
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_megatron_does_not_count_a_skipped_step(successful):
+    """The schedule goes on by micro-batches x micro x data-parallel size, where the optimizer took its step.
+
+    Source: NVIDIA/Megatron-LM@d98e8a64 megatron/training/training.py:train_step (update_successful).
+    """
+    plan = plan_of(global_batch_size=24, micro_batch_size=2, devices=4, device="cpu")
+    counted = megatron_samples_counted(
+        successful=successful,
+        num_microbatches=plan.batch.gradient_accumulation_steps,
+        micro_batch_size=plan.batch.micro_batch_size,
+        data_parallel_size=plan.batch.data_parallel_size,
+    )
+    assert counted == successful.count(True) * plan.batch.global_batch_size
 
 
 @given(step=st.integers(1, 40), warmup=st.integers(1, 30), batch=st.integers(1, 64))
