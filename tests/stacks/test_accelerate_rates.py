@@ -3,7 +3,7 @@
 import pytest
 from driving import BATCH, lagging, schedule
 
-from launcher.planning.conventions import accelerate_scheduler_steps
+from launcher.planning.conventions import accelerate_dummy_lengths, accelerate_scheduler_steps
 from launcher.planning.learning_rate import learning_rate_at
 
 PROCESSES = 2
@@ -38,6 +38,23 @@ def test_a_prepared_schedule_steps_once_per_process(two_ranks, split_batches):
     assert used == pytest.approx(expected, rel=1e-12)
     assert (used == pytest.approx(lagging(planned, steps=total, lag=1))) is split_batches
     assert used.count(0.0) == (1 if split_batches else 1 + total // PROCESSES)
+
+
+@pytest.mark.real
+def test_a_dummy_schedule_divides_its_length_and_not_its_warmup(two_ranks):
+    """DeepSpeed is given total / processes, rounded up, and the warmup undivided: it may be longer than the schedule.
+
+    A warmup of 0, the default, is handed on as 1, which DeepSpeed takes for 2; total is whole with split_batches.
+    Source: accelerate@1.15.0 accelerator.py:Accelerator._prepare_deepspeed; jzhang38/EasyContext#21 reports it.
+    """
+    rows = two_ranks["dummies"]
+    assert {row["warmup_steps"] for row in rows} > {0}
+    for row in rows:
+        assert row["num_processes"] == PROCESSES
+        lengths = {name: row[name] for name in ("total_steps", "warmup_steps", "split_batches")}
+        total, warmup = accelerate_dummy_lengths(num_processes=PROCESSES, **lengths)
+        assert (row["written"]["total_num_steps"], row["written"]["warmup_num_steps"]) == (total, warmup)
+        assert row["built"] == [total, max(2, warmup)]
 
 
 @pytest.mark.torch

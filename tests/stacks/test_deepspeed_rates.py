@@ -1,5 +1,6 @@
 """DeepSpeed's own schedulers against the plan's curve: late by two steps, and logarithmic unless told otherwise."""
 
+import argparse
 import inspect
 
 import pytest
@@ -18,6 +19,18 @@ WARMUPS = [1, 2, 3, 10]
 
 def exactly(expected):
     return pytest.approx(expected, rel=1e-12, abs=1e-18)
+
+
+@pytest.fixture
+def deepspeed_log(monkeypatch):
+    """Lines that DeepSpeed logged; its logger keeps them from everybody else's."""
+    from deepspeed.utils import logger
+
+    lines = []
+    monkeypatch.setattr(
+        logger, "filters", [*logger.filters, lambda record: lines.append(record.getMessage())]
+    )
+    return lines
 
 
 def warmup_lr(**options):
@@ -74,18 +87,20 @@ def test_logarithmic_warmup(warmup):
     assert all(bent > line for bent, line in zip(used[2:length], straight[2:length], strict=True))
 
 
-def test_logarithmic_is_what_nobody_asked_for():
-    """Without warmup_type, and with one that DeepSpeed does not know, the warmup is logarithmic.
+def test_logarithmic_is_what_nobody_asked_for(deepspeed_log):
+    """Without warmup_type, and with one that DeepSpeed does not know, the warmup is logarithmic; of the last it says so.
 
     Source: deepspeed@0.19.8 runtime/lr_schedules.py:WarmupLR.__init__.
     """
     logarithmic = warmup_lr(warmup_num_steps=10, warmup_type="log")
     assert warmup_lr(warmup_num_steps=10) == logarithmic
+    assert "warmup_type" not in "".join(deepspeed_log)
     assert warmup_lr(warmup_num_steps=10, warmup_type="cosine") == logarithmic
+    assert "Using unknown warmup_type: cosine" in "".join(deepspeed_log)
     assert warmup_lr(warmup_num_steps=10, warmup_type="linear") != logarithmic
 
 
-@pytest.mark.parametrize("warmup", [2, 3, 10])
+@pytest.mark.parametrize("warmup", [2, 3, 10, STEPS - 1])
 @pytest.mark.parametrize("least", [0.0, 1e-5])
 def test_warmup_decay_is_the_plan_two_steps_late(warmup, least):
     """WarmupDecayLR linear is the plan's linear warmup and linear decay, both ends at warmup_min_lr, two steps late.
@@ -98,6 +113,20 @@ def test_warmup_decay_is_the_plan_two_steps_late(warmup, least):
     )
     assert used == exactly(lagging(planned, steps=STEPS, lag=2))
     assert used != curve(planned, steps=STEPS)
+
+
+def test_warmup_decay_stays_at_its_end():
+    """Past its length WarmupDecayLR stays at warmup_min_lr, as the plan's curve does at its end.
+
+    Source: deepspeed@0.19.8 runtime/lr_schedules.py:WarmupDecayLR._get_gamma.
+    """
+    lengths = {"warmup_num_steps": 3, "total_num_steps": STEPS // 2, "warmup_min_lr": 1e-5}
+    used = warmup_decay_lr(warmup_type="linear", **lengths)
+    planned = schedule(
+        peak=PEAK, warmup_steps=3, total_steps=STEPS // 2, decay="linear", start=1e-5, final=1e-5
+    )
+    assert used == exactly(lagging(planned, steps=STEPS, lag=2))
+    assert used[-1] == exactly(1e-5)
 
 
 @pytest.mark.parametrize("warmup", [2, 3, 10])
@@ -161,6 +190,9 @@ def test_defaults_of_the_schedulers():
     assert max(warmup_decay_lr(warmup_num_steps=3, warmup_max_lr=0.001)) == exactly(0.001)
     plan_curves = {"WarmupLR", "WarmupDecayLR", "WarmupCosineLR"}
     assert set(lr_schedules.VALID_LR_SCHEDULES) == plan_curves | {"LRRangeTest", "OneCycle"}
+    # typed on its command line, WarmupLR does peak at 0.001, whatever the optimizer says
+    typed = lr_schedules.add_tuning_arguments(argparse.ArgumentParser()).parse_args([])
+    assert typed.warmup_max_lr == defaults("WarmupDecayLR")["warmup_max_lr"]
 
 
 @pytest.mark.parametrize("batch", [1, 32, 256, 1152, 8192])

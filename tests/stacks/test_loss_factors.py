@@ -2,6 +2,7 @@
 
 import pytest
 
+from launcher.engines.formats.deepspeed_limits import OWNED_KEYS
 from launcher.planning.accumulation import loss_scale
 
 ROWS = {
@@ -31,6 +32,45 @@ def test_the_factor_is_the_reducers_own(two_ranks, stack):
             assert tried["distance"] < 1e-6
         else:
             assert tried["distance"] > 0.3
+
+
+@pytest.mark.real
+def test_predivided_gradients_are_the_mean_or_refused(two_ranks):
+    """prescale_gradients and gradient_predivide_factor change the order of the divisions, not the mean over ranks.
+
+    ZeRO 2 and 3 refuse them with reduce_scatter on, its default. The exception: ZeRO 3 without reduce_scatter divides
+    twice where the factor is the number of ranks, so that every gradient is that many times too small. No rendered
+    file holds these keys, and `launch.native` may not add them.
+    Source: deepspeed@0.19.8 runtime/engine.py:DeepSpeedEngine.allreduce_bucket, runtime/zero/stage_1_and_2.py:
+    gradient_reduction_w_predivide, runtime/zero/stage3.py:__avg_scatter_grads, __avg_scatter_contiguous_grads.
+    """
+    ranks, rows = two_ranks["averages"]["ranks"], two_ranks["averages"]["rows"]
+    for row in rows:
+        if row["stage"] >= 2 and row["reduce_scatter"]:
+            assert "not yet supported" in row["refused"]
+            continue
+        twice = row["stage"] == 3 and row["factor"] == ranks
+        assert row["share"] == pytest.approx(1 / ranks if twice else 1)
+        assert row["rest"] < 1e-6
+    assert {row["stage"] for row in rows if "share" in row} == {0, 1, 2, 3}
+
+
+def test_no_recipe_may_prescale():
+    """The keys that would change the mean over ranks are the plan's own."""
+    assert {"prescale_gradients", "gradient_predivide_factor"} <= set(OWNED_KEYS)
+
+
+@pytest.mark.real
+def test_ranks_that_share_sequences_weigh_their_tokens(two_ranks):
+    """Trainer's loss under DeepSpeed's sequence parallelism is the mean over the tokens of the group, masked ones out.
+
+    Source: transformers@5.23.0 integrations/deepspeed.py:deepspeed_sp_compute_loss.
+    """
+    seen = two_ranks["sequence-parallel loss"]
+    losses = [loss for held in seen["held"] for loss in held]
+    assert seen["loss"] == pytest.approx(factor(ranks=1, weight=len(losses)) * sum(losses))
+    means = [sum(held) / len(held) for held in seen["held"]]
+    assert seen["loss"] != pytest.approx(sum(means) / len(means))
 
 
 @pytest.mark.real

@@ -57,6 +57,24 @@ def test_no_warmup_is_filled_as_one_step(tmp_path):
     assert filled["scheduler"]["params"]["warmup_num_steps"] == 1
 
 
+def test_ratios_of_a_cosine_are_left_as_auto(tmp_path):
+    """WarmupCosineLR has ratios in place of rates: the Trainer fills its lengths and leaves "auto" in the ratios.
+
+    Source: transformers@5.23.0 integrations/deepspeed.py:HfTrainerDeepSpeedConfig.trainer_config_finalize.
+    """
+    params = dict.fromkeys(
+        ("total_num_steps", "warmup_num_steps", "warmup_min_ratio", "cos_min_ratio"), "auto"
+    )
+    filled = filled_by_trainer(
+        arguments_in(tmp_path), {**auto_config(), "scheduler": {"type": "WarmupCosineLR", "params": params}}
+    )
+    assert filled["scheduler"]["params"] == {
+        **params,
+        "total_num_steps": STEPS,
+        "warmup_num_steps": WARMUP,
+    }
+
+
 def test_a_number_that_differs_is_refused(tmp_path):
     """A number in the file that is not the argument's stops the Trainer, naming both.
 

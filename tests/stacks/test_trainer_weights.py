@@ -1,14 +1,11 @@
 """The weight that Hugging Face's Trainer gives to each token of a step, with a model whose gradient is that weight."""
 
 import pytest
+from trainers import ACCUMULATION, SEQUENCES, WHOLE, trainer_of
 
 from launcher.planning.accumulation import loss_scale
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("fresh_accelerate")]
-
-SEQUENCES = (1, 4, 3, 2)
-"""Loss tokens of the micro-batches, one sequence each: no two alike."""
-ACCUMULATION, WHOLE = len(SEQUENCES), sum(SEQUENCES)
 
 
 @pytest.fixture
@@ -60,6 +57,24 @@ def test_a_model_that_ignores_the_count_is_summed(weights):
         assert cured == pytest.approx(divided)
 
 
+@pytest.mark.parametrize("labels", [None, "not a tensor", [1, 2, 3]])
+def test_labels_that_cannot_be_counted_are_not(tmp_path, labels):
+    """Without labels in the batch, or with labels that are no tensors, there is no count and no word about it.
+
+    Source: transformers@5.23.0 trainer.py:Trainer._get_num_items_in_batch.
+    """
+    import torch
+
+    trainer = trainer_of("dividing", folder=tmp_path)
+    batch = {"input_ids": torch.arange(3)} if labels is None else {"labels": labels}
+    assert trainer._get_num_items_in_batch([batch], torch.device("cpu")) is None
+
+
+def test_a_step_without_labels_gets_the_mean_of_means(weights):
+    """Targets under another name: the same model that was summed is divided by G, each micro-batch's mean alike."""
+    assert weights("ignoring", labels="targets") == weights("plain")
+
+
 def test_the_first_label_of_a_causal_model_is_not_counted(tmp_path):
     """Models that shift labels are counted over labels[..., 1:], others over all of them.
 
@@ -87,61 +102,3 @@ def test_a_trainer_counts_over_ranks_and_keeps_its_schedule(tmp_path):
     assert trainer.args.average_tokens_across_devices
     trainer.train()
     assert not isinstance(trainer.lr_scheduler, AcceleratedScheduler)
-
-
-def trainer_of(kind, *, folder, **changes):
-    """A Trainer for one step of plain SGD at rate 1 over all micro-batches, unshuffled and unclipped."""
-    from transformers import Trainer, TrainingArguments
-
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        use_cpu=True,
-        report_to=[],
-        disable_tqdm=True,
-        save_strategy="no",
-        logging_strategy="no",
-        dataloader_pin_memory=False,
-        train_sampling_strategy="sequential",
-        remove_unused_columns=False,
-        per_device_train_batch_size=1,
-        gradient_accumulation_steps=ACCUMULATION,
-        max_steps=1,
-        optim="sgd",
-        learning_rate=1.0,
-        lr_scheduler_type="constant",
-        max_grad_norm=0.0,
-    )
-    starts = [sum(SEQUENCES[:place]) for place in range(len(SEQUENCES))]
-    data = [
-        {"input_ids": list(range(start, start + count)), "labels": list(range(count))}
-        for start, count in zip(starts, SEQUENCES, strict=True)
-    ]
-    trainer = Trainer(model=model_of(kind), args=arguments, train_dataset=data)
-    for name, value in changes.items():
-        setattr(trainer, name, value)
-    return trainer
-
-
-def model_of(kind):
-    """One parameter per token of the step; the loss is their mean, or their sum over the count it is given."""
-    import torch
-
-    class Table(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.table = torch.nn.Embedding(WHOLE, 1)
-            torch.nn.init.zeros_(self.table.weight)
-
-    class Plain(Table):
-        def forward(self, input_ids, labels):
-            return {"loss": self.table(input_ids).mean()}
-
-    class Ignoring(Table):
-        def forward(self, input_ids, labels, **kwargs):
-            return {"loss": self.table(input_ids).mean()}
-
-    class Dividing(Table):
-        def forward(self, input_ids, labels, num_items_in_batch=None, **kwargs):
-            return {"loss": self.table(input_ids).sum() / num_items_in_batch}
-
-    return {"plain": Plain, "ignoring": Ignoring, "dividing": Dividing}[kind]()

@@ -10,8 +10,11 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
+from averaging import averages
 from documented_example import documented_example
+from dummies import dummy_schedules, loss_over_sequence_ranks
 from gradients import ACCUMULATION, gradients, rates_of_engine
+from skipping import skipped_steps
 from transformers import get_linear_schedule_with_warmup
 
 WARMUP_STEPS, TOTAL_STEPS = 4, 12
@@ -29,6 +32,7 @@ def main(path):
         gradient_accumulation_steps=ACCUMULATION,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
+    engine_schedule = {"type": "WarmupDecayLR", "params": ENGINE_SCHEDULE}
     seen = {
         "num_processes": accelerator.num_processes,
         "world_size": torch.distributed.get_world_size(),
@@ -39,8 +43,12 @@ def main(path):
             accelerator, micro_batch_size=4, gradient_accumulation_steps=ACCUMULATION
         ),
         "gradients": gradients(accelerator),
-        "engine": rates_of_engine({"type": "WarmupDecayLR", "params": ENGINE_SCHEDULE}, steps=TOTAL_STEPS),
+        "engine": rates_of_engine(engine_schedule, steps=TOTAL_STEPS),
         "engine schedule": ENGINE_SCHEDULE,
+        "skipping": skipped_steps(accelerator, engine_schedule),
+        "averages": averages(accelerator),
+        "sequence-parallel loss": loss_over_sequence_ranks(accelerator),
+        "dummies": dummy_schedules(),  # last: it makes another Accelerator
     }
     if accelerator.is_main_process:
         Path(path).write_text(json.dumps(seen))
