@@ -55,6 +55,10 @@ class Network:
     """Width of the separate rotary part of a head in multi-latent attention."""
     value_dim: int = 0
     """Width of a head's value where it differs from head_dim."""
+    query_norm: bool = False
+    """Norms over every head's query and key."""
+    predict_layers: int = 0
+    """Layers behind the last one that predict further tokens (multi-token prediction)."""
     sliding_window: int | None = None
     input_size: int = 0
     output_size: int = 0

@@ -46,8 +46,12 @@ class Part:
     """Share of saved that selective checkpointing computes again."""
     boundary: int = 0
     """Kept of one copy when it is checkpointed whole: its input."""
+    recomputed: int | None = None
+    """Kept beside its input while a copy that was checkpointed is in its backward pass; None: saved - boundary."""
     backward: int = 0
     """Held at once inside the backward pass of one copy, beyond what is saved and beyond gradients of parameters."""
+    backward_gradients: int = 0
+    """Gradients of the copy's own parameters that exist at that moment already."""
     forward: int = 0
     """Held at once inside the forward pass of one copy, beyond what is saved."""
     loss: int = 0
@@ -56,6 +60,8 @@ class Part:
     """Last part only: share of saved that belongs to logits and loss."""
     casts: int = 0
     """Share of saved that does not grow with micro-batches in flight: autocast copies of weights."""
+    buffer: int = 0
+    """Kept from step to step by one rank for all copies together, and shared by parts: the largest one counts."""
     checkpointable: bool = True
     source: str = ""
     """Where the saved bytes come from: implementation, family and versions, or a formula's citation."""

@@ -48,6 +48,10 @@ class Layout:
     """Ranks that share one copy of the states; None: all data (and context) ranks."""
     offload: Literal["none", "optimizer", "parameters"] = "none"
     fsdp_version: int = 2
+    piece_layers: tuple[int, ...] = ()
+    """Layers of every pipeline piece in order of depth, pipeline x virtual_pipeline of them; (): even shares."""
+    micro_batch_group: int | None = None
+    """Micro-batches that pass one piece before the next one's turn, interleaved; None: as many as pipeline ranks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +87,16 @@ class Setting:
     checkpointing: Literal["none", "selective", "full"] = "none"
     checkpointed_layers: int | None = None
     """Layers of a stage under full checkpointing; None: all."""
+    recomputed_modules: tuple[str, ...] = ("core_attn",)
+    """What selective checkpointing computes again where an engine offers more than the attention core; Megatron's names."""
     compile: bool = False
     logits: Literal["full", "chunked", "fused"] = "full"
+    compiled_loss: bool = False
+    """Loss compiled apart from the model, so that it cannot work in place (Megatron's cross-entropy fusion)."""
+    expert_dispatch: Literal["alltoall", "allgather"] = "alltoall"
+    """How tokens reach experts of other ranks."""
+    workspace_bytes: int | None = None
+    """Libraries' workspaces that torch counts, where device and engine tell them; None: a constant with its range."""
     first_step: bool = False
     """Before the optimizer has any state."""
     formats: Formats = field(default_factory=Formats)
