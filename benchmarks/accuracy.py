@@ -29,17 +29,12 @@ from launcher.planning.memory.estimate import Estimate, estimate_memory
 
 HERE = Path(__file__).resolve().parent / "published"
 
-NOT_STATED = {
+REASONS = {
     "no-dims": "the row names a model, the page gives no dimensions",
     "no-batch": "no micro-batch, or one that cannot be told from the global batch",
     "no-length": "no sequence length, or one that follows from unpublished samples",
     "no-precision": "number format not stated",
     "no-layout": "who shares what is not stated, or was chosen by a compiler",
-}
-"""Reasons for rows that do not state dimensions, batch and precision."""
-
-REASONS = {
-    **NOT_STATED,
     "no-figure": "states neither memory nor whether it ran",
     "no-definition": "a figure whose quantity the source does not say",
     "no-limit": "an outcome on a device whose memory is not stated",
@@ -86,6 +81,9 @@ class Source:
     tuned: bool
     rows: list[Judged]
     left_out: Counter[str]
+    stated: int
+    """Rows whose cells hold depth, width, batch and precision."""
+    stated_used: int
     seconds: float
 
 
@@ -109,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for source in sources:
         print_source(source, reasons=REASONS, every_row=options.rows)
     print_baselines(sources)
-    print_summary(sources, not_stated=NOT_STATED)
+    print_summary(sources)
     return 0
 
 
@@ -118,14 +116,17 @@ def judge(name: str) -> Source:
     module = importlib.import_module(f"published.{name}")
     left_out: Counter[str] = Counter()
     rows: list[Judged] = []
-    spent = 0.0
+    spent, stated, used = 0.0, 0, 0
     for row in read(HERE / f"{name}.csv"):
         case = module.map_row(row)
+        complete = all(row.get(name) for name in ("n_layers", "hidden", "micro_batch", "precision"))
+        stated += complete
         if isinstance(case, str):
             left_out[case] += 1
             if case not in REASONS:
                 raise SystemExit(f"{name}: {row['row_id']}: {case!r} is no reason of the closed list")
             continue
+        used += complete
         rows.append(evaluate(row["row_id"], case))
         spent += rows[-1].seconds
     return Source(
@@ -134,6 +135,8 @@ def judge(name: str) -> Source:
         tuned=getattr(module, "TUNED", False),
         rows=rows,
         left_out=left_out,
+        stated=stated,
+        stated_used=used,
         seconds=spent,
     )
 

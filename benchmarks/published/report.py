@@ -33,7 +33,7 @@ def print_source(source: Any, *, reasons: Mapping[str, str], every_row: bool) ->
         errors = [row.error for row in chosen]
         if errors:
             print(f"    {label:32s} {spread(errors)}")
-    if source.tuned:
+    if source.tuned and any(row.error is not None for row in source.rows):
         errors = [
             0.95 * usable / row.case.measured - 1
             for row in source.rows
@@ -96,7 +96,7 @@ def line(
     print(f"    {name:32s} {'; '.join(parts)}")
 
 
-def print_summary(sources: Sequence[Any], *, not_stated: Mapping[str, str]) -> None:
+def print_summary(sources: Sequence[Any]) -> None:
     """All tables that are not tuned, against the targets."""
     plain = [source for source in sources if not source.tuned]
     rows = [row for source in plain for row in source.rows if not row.case.calibration]
@@ -112,13 +112,11 @@ def print_summary(sources: Sequence[Any], *, not_stated: Mapping[str, str]) -> N
             f"    reserved and device              {spread(larger)}   (target: median 8 %, 90th percentile 20 %)"
         )
     confusion(rows, indent="    ")
-    used = sum(len(source.rows) for source in plain)
-    stated = used + sum(
-        count for source in plain for reason, count in source.left_out.items() if reason not in not_stated
-    )
+    stated = sum(source.stated for source in plain)
     if stated:
+        used = sum(source.stated_used for source in plain)
         print(
-            f"    rows that state dimensions, batch and precision: {used} of {stated} = {used / stated:.1%} (target 90 %)"
+            f"    rows with dimensions, batch and precision: {used} of {stated} = {used / stated:.1%} (target 90 %)"
         )
     seconds, count = sum(source.seconds for source in sources), sum(len(source.rows) for source in sources)
     if seconds:
