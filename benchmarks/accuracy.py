@@ -46,6 +46,9 @@ REASONS = {
 }
 """The closed list of reasons for leaving a row out."""
 
+STATED = ("n_layers", "hidden", "seq_len", "micro_batch", "precision")
+"""Cells that a row needs to state its dimensions, batch and precision."""
+
 
 @dataclass(slots=True)
 class Judged:
@@ -82,7 +85,7 @@ class Source:
     rows: list[Judged]
     left_out: Counter[str]
     stated: int
-    """Rows whose cells hold depth, width, batch and precision."""
+    """Rows whose cells hold all of STATED."""
     stated_used: int
     seconds: float
 
@@ -119,7 +122,7 @@ def judge(name: str) -> Source:
     spent, stated, used = 0.0, 0, 0
     for row in read(HERE / f"{name}.csv"):
         case = module.map_row(row)
-        complete = all(row.get(name) for name in ("n_layers", "hidden", "micro_batch", "precision"))
+        complete = all(row.get(name) for name in STATED)
         stated += complete
         if isinstance(case, str):
             left_out[case] += 1
