@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from launcher.cli.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from launcher.handoff.order import Order
+    from launcher.spec.plan import RunPlan
 
 __all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
 
@@ -34,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be written and started, and do neither"
     )
+    parser.add_argument("--ignore-memory", action="store_true", help="start a plan although it does not fit")
     parser.add_argument(
         "--run-dir", metavar="DIR", help="the run folder, new or empty (default: runs/NAME-TIME-HASH)"
     )
@@ -48,6 +51,8 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
 
     recipe = load_recipe(arguments.recipe, overrides=arguments.set)
     order = make_order(recipe, around)
+    if not arguments.ignore_memory:
+        _refuse_what_does_not_fit(order.plan)
     warn(order.plan.problems, around)
     directory = Path(arguments.run_dir) if arguments.run_dir else None
     try:
@@ -58,6 +63,16 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
         return launch(order, directory=directory, stdout=around.stdout, stderr=around.stderr)
     except HandoffError as error:
         raise HandoffError(located(error.problems, recipe)) from None
+
+
+def _refuse_what_does_not_fit(plan: RunPlan) -> None:
+    """An hour in the queue and a minute of loading, to end out of memory, is refused here."""
+    from launcher.errors import PlanError
+
+    if plan.verdict != "does-not-fit":
+        return
+    problems = [replace(each, severity="error") for each in plan.problems if each.code == "does-not-fit"]
+    raise PlanError(problems, alternatives=plan.alternatives, plan=plan.to_dict())
 
 
 def _show(order: Order, directory: Path | None, around: Surroundings) -> None:

@@ -13,14 +13,16 @@ __all__ = ["ways_out"]
 
 def ways_out(alternatives: Sequence[Alternative]) -> list[str]:
     """Ranked, best first, with how to apply one; with their memory where they were asked for because of it."""
-    with_memory = any(alternative.memory is not None for alternative in alternatives)
-    header = ("", "ways out", *(("GiB",) if with_memory else ()), "batch", "keeps", "changes")
+    if any(alternative.memory is not None for alternative in alternatives):
+        header: tuple[str, ...] = ("", "ways out", "GiB", "keeps", "changes")
+        middle = _memory
+    else:
+        header, middle = ("", "ways out", "batch", "keeps", "changes"), _batch_of
     rows = [
         (
             str(rank),
             alternative.change,
-            *((_memory(alternative),) if with_memory else ()),
-            _batch(alternative.batch),
+            middle(alternative),
             ", ".join(alternative.keeps) or "-",
             ", ".join(alternative.changes) or "nothing",
         )
@@ -35,6 +37,10 @@ def _memory(alternative: Alternative) -> str:
         return "-"
     tight = " tight" if alternative.memory["verdict"] == "tight" else ""
     return f"{alternative.memory['peak_bytes'] / 2**30:.1f}{tight}"
+
+
+def _batch_of(alternative: Alternative) -> str:
+    return _batch(alternative.batch)
 
 
 def _batch(batch: BatchPlan) -> str:

@@ -27,6 +27,7 @@ __all__ = ["find_ways_out"]
 
 _EXACT = ("batch", "model", "gradient")
 _MOST = 10
+_FEW = 3
 _TRANSFORMERS = ("decoder", "encoder", "encoder-decoder", "moe")
 
 
@@ -37,6 +38,14 @@ class _Way:
     keys: tuple[Key, ...]
     keeps: tuple[str, ...]
     changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """A way that leads to a plan that fits or is tight."""
+
+    alternative: Alternative
+    fits: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +63,20 @@ def find_ways_out(*, recipe: Recipe, cluster: Cluster, batch: BatchPlan) -> tupl
     A change that is not enough by itself is offered together with the ones before it that keep the gradient too.
     """
     asked = _Asked(recipe=recipe, cluster=cluster, batch=batch)
-    found: dict[str, Alternative] = {}
+    found: dict[tuple[str, ...], _Tried] = {}
     ways = list(_ways(asked))
     for way in ways:
-        alternative = _tried(asked, way)
-        if alternative is not None:
-            found.setdefault(alternative.change, alternative)
-    together = _together(asked, ways)
-    if together is not None and len(found) < 3:
-        found.setdefault(together.change, together)
-    return tuple(sorted(found.values(), key=lambda way: way.memory["verdict"] != "fits")[:_MOST])  # type: ignore[index]
+        tried = _tried(asked, way)
+        paths = tuple(path for path, _ in way.keys)
+        # the first value of the same keys that fits is the one that changes least
+        if tried is not None and (paths not in found or (tried.fits and not found[paths].fits)):
+            found[paths] = tried
+    if len(found) < _FEW:
+        together = _together(asked, ways)
+        if together is not None:
+            found["together",] = together
+    ranked = sorted(found.values(), key=lambda tried: not tried.fits)
+    return tuple(tried.alternative for tried in ranked[:_MOST])
 
 
 def _ways(asked: _Asked) -> Iterator[_Way]:
@@ -74,22 +87,23 @@ def _ways(asked: _Asked) -> Iterator[_Way]:
     yield from _other_training(asked)
 
 
-def _together(asked: _Asked, ways: list[_Way]) -> Alternative | None:
-    """The fewest leading ways that keep the gradient and together fit, one for each key."""
+def _together(asked: _Asked, ways: list[_Way]) -> _Tried | None:
+    """The fewest leading ways that keep the gradient and together fit, each with the value that saves most."""
+    furthest = {tuple(path for path, _ in way.keys): way for way in ways if way.keeps == _EXACT}
     keys: dict[str, object] = {}
     changes: list[str] = []
-    for way in ways:
-        if way.keeps != _EXACT or any(path in keys for path, _ in way.keys):
+    for paths, way in furthest.items():
+        if any(path in keys for path in paths):
             continue
         keys.update(way.keys)
         changes.extend(way.changes)
-        alternative = _tried(asked, _Way(keys=tuple(keys.items()), keeps=_EXACT, changes=tuple(changes)))
-        if alternative is not None:
-            return alternative
+        tried = _tried(asked, _Way(keys=tuple(keys.items()), keeps=_EXACT, changes=tuple(changes)))
+        if tried is not None:
+            return tried
     return None
 
 
-def _tried(asked: _Asked, way: _Way) -> Alternative | None:
+def _tried(asked: _Asked, way: _Way) -> _Tried | None:
     """The way with its batch and memory; None where it does not plan, or still does not fit."""
     recipe, cluster = changed(recipe=asked.recipe, cluster=asked.cluster, keys=way.keys)
     layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=Origin(origin="derived")).value
@@ -112,41 +126,26 @@ def _tried(asked: _Asked, way: _Way) -> Alternative | None:
     verdict = verdict_of(estimate=estimate, usable=budget.usable)
     if verdict not in {"fits", "tight"}:
         return None
-    memory = {
-        "peak_bytes": estimate.device.expected,
-        "high_bytes": estimate.device.high,
-        "verdict": verdict,
-    }
-    return Alternative(
+    peak = estimate.device.expected
+    memory = {"peak_bytes": peak, "high_bytes": estimate.device.high, "verdict": verdict}
+    alternative = Alternative(
         change=as_arguments(way.keys), keeps=way.keeps, changes=way.changes, batch=batch, memory=memory
     )
+    return _Tried(alternative=alternative, fits=verdict == "fits")
 
 
 def _smaller_micro_batches(asked: _Asked) -> Iterator[_Way]:
-    """The two largest divisors below the micro-batch, with as much more accumulation."""
+    """Divisors below the micro-batch, largest first, with as much more accumulation."""
     if asked.recipe.micro_batch_size == "auto":
-        return  # already the smallest
-    micro = asked.batch.micro_batch_size
+        return  # it is the largest that fits already
     share = asked.batch.slots_per_step // asked.batch.data_parallel_size
-    offered = 0
-    for smaller in reversed([size for size in divisors(share) if size < micro]):
+    for smaller in reversed([size for size in divisors(share) if size < asked.batch.micro_batch_size]):
         accumulation = share // smaller
         keys: tuple[Key, ...] = (("micro_batch_size", smaller),)
         if asked.recipe.gradient_accumulation_steps != "auto":
             keys = (*keys, ("gradient_accumulation_steps", accumulation))
-        way = _Way(
-            keys=keys, keeps=_EXACT, changes=(f"micro {smaller} x accumulation {accumulation}, nothing else",)
-        )
-        if _tried(asked, way) is not None:
-            yield way
-            offered += 1
-        if offered == 1:
-            return
-    if micro > 1:
         yield _Way(
-            keys=(("micro_batch_size", 1),),
-            keeps=_EXACT,
-            changes=(f"micro 1 x accumulation {share}, nothing else",),
+            keys=keys, keeps=_EXACT, changes=(f"micro {smaller} x accumulation {accumulation}, nothing else",)
         )
 
 
