@@ -168,7 +168,7 @@ def _step(stage: StageBytes) -> _Moment:
     flat = stage.setting.engine == "deepspeed" and stage_of(stage.setting.layout) > 0
     largest = stage.total.trained if flat else stage.total.largest
     return _Moment(
-        gradients=stage.total.gradients,
+        gradients=stage.total.gradients + stage.total.main_gradients,
         communication=stage.traffic.always,
         transient=each * (step.everything * stage.total.trained + step.largest * largest)
         + stage.traffic.step,
@@ -235,7 +235,8 @@ def _at_work(stage: StageBytes, number: int, left: int) -> tuple[int, int]:
     part = stage.stretches[number].part
     passing = stage.stretches[number].passing
     if left <= _ahead(stage, number, passing):
-        return max(0, part.saved - part.boundary), max(part.backward, part.forward)
+        again = part.saved - part.boundary if part.recomputed is None else part.recomputed
+        return max(0, again), max(part.backward, part.forward)
     if stage.setting.checkpointing == "selective":
         return part.core, part.backward
     return 0, part.backward
