@@ -59,6 +59,7 @@ def map_row(row: Mapping[str, str]) -> Case | str:
             optimizer_implementation="fused" if pretrain else "foreach",
             checkpointing="full" if devices > 1 and not pretrain else "none",
             compile="torchcompile" in row["compile"],
+            logits="chunked" if "lora" in task else "full",
             formats=rows.PURE,
             layout=layout,
         ),

@@ -35,7 +35,7 @@ def _torchtune(row: Mapping[str, str]) -> Case | str:
         return "no-method"  # the same, or paged 8-bit AdamW on the 24 GB card
     if row["offload"] or ("*" in task and devices > 1):
         return "no-method"
-    network = rows.network(row, implementation="torchtune", family="llama", **rows.LLAMA)
+    network = rows.network(row, implementation="torchtitan", family="llama", **rows.LLAMA)
     if not full:
         quantization = "nf4" if "nf4" in row["precision"] else "none"
         network = replace(
@@ -80,7 +80,7 @@ def _torchtune_flags(row: Mapping[str, str]) -> Case | str:
     return Case(
         network=rows.network(
             row,
-            implementation="compiled" if reached >= 1 else "torchtune",
+            implementation="compiled" if reached >= 1 else "torchtitan",
             family="llama",
             **{**rows.LLAMA, "tie_word_embeddings": True},
         ),

@@ -1,0 +1,232 @@
+"""NVIDIA Megatron-LM functional tests: torch's max_memory_allocated of the last rank, exact to the byte.
+
+Source: NVIDIA/Megatron-LM@d98e8a64 tests/functional_tests/test_cases/*/*/golden_values_*.json with the arguments of
+model_config.yaml beside each; `url` is the file of the row.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from published.case import MIB, Case
+
+from launcher.planning.memory.network import Network
+from launcher.planning.memory.setting import Formats, Layout, Setting
+
+__all__ = ["TITLE", "map_row", "network_of", "setting_of"]
+
+TITLE = "Megatron-LM functional tests"
+
+UNPADDED = {"gpt": 50257, "bert": 30522, "t5": 30522, "moe": 50257}
+"""Vocabulary of the tests' tokenizers (GPT-2's byte pairs, BERT's word pieces)."""
+
+_METHODS = (
+    "defer-embedding-wgrad-compute",
+    "cuda-graph-impl",
+    "fine-grained-activation-offloading",
+)
+
+
+def map_row(row: Mapping[str, str]) -> Case | str:
+    """Network and setting of a row, or why it is left out."""
+    arguments = json.loads(row["args"])
+    reason = _left_out(row, arguments)
+    if reason:
+        return reason
+    return Case(
+        network=network_of(row, arguments),
+        setting=setting_of(row, arguments),
+        quantity="allocated",
+        measured=float(row["max_allocated_bytes"]),
+        known=True,
+        stage=-1,
+    )
+
+
+def _left_out(row: Mapping[str, str], arguments: Mapping[str, Any]) -> str | None:
+    name = row["row_id"]
+    if name.startswith(("nemotron", "multimodal", "mimo")):
+        return "no-kind"
+    if "global-batch-size" not in arguments:
+        return "no-batch"
+    if any(method in arguments for method in _METHODS) or "offloading" in name:
+        return "no-method"
+    if not row["n_gpus"] and "release" in name and "use-distributed-optimizer" in arguments:
+        return "no-layout"
+    return None
+
+
+def network_of(row: Mapping[str, str], arguments: Mapping[str, Any]) -> Network:
+    """Dimensions, as Megatron derives them from its arguments.
+
+    Source: NVIDIA/Megatron-LM@950aa435 megatron/training/arguments.py:validate_args, core_transformer_config_from_args;
+    megatron/training/tokenizer/tokenizer.py:_vocab_size_with_padding.
+    """
+    get = arguments.get
+    hidden, heads = get("hidden-size"), get("num-attention-heads")
+    latent = bool(get("multi-latent-attention"))
+    experts = get("num-experts", 0)
+    gated = bool(get("swiglu"))
+    width = get("ffn-hidden-size") or (int(4 * hidden * 2 / 3) // 64 * 64 if gated else 4 * hidden)
+    layers = get("num-layers") or get("encoder-num-layers")
+    kind = row["row_id"].split("-")[0]
+    dense = re.match(r"\(\[0\]\*(\d+)", str(get("moe-layer-freq", "")))
+    return Network(
+        kind={"bert": "encoder", "t5": "encoder-decoder"}.get(kind, "moe" if experts else "decoder"),
+        implementation="megatron" if get("transformer-impl", "transformer_engine") != "local" else "megatron-local",
+        hidden_size=hidden,
+        num_layers=get("decoder-num-layers", layers),
+        num_encoder_layers=get("encoder-num-layers"),
+        num_attention_heads=heads,
+        num_key_value_heads=get("num-query-groups", heads) if get("group-query-attention") else heads,
+        head_dim=get("qk-head-dim", 128) if latent else get("kv-channels", hidden // heads),
+        rotary_dim=get("qk-pos-emb-head-dim", 64) if latent else 0,
+        value_dim=get("v-head-dim", 128) if latent else 0,
+        kv_latent_dim=get("kv-lora-rank", 32) if latent else 0,
+        q_latent_dim=get("q-lora-rank", 0) if latent else 0,
+        intermediate_size=width,
+        vocab_size=_vocabulary(kind, arguments),
+        max_positions=get("max-position-embeddings"),
+        gated_mlp=gated,
+        activation="silu" if gated else "squared_relu" if get("squared-relu") else "gelu",
+        norm="rmsnorm" if get("normalization") == "RMSNorm" else "layernorm",
+        position={"rope": "rotary", "none": "none"}.get(get("position-embedding-type"), "learned"),
+        tie_word_embeddings=not get("untie-embeddings-and-output-weights"),
+        bias=not get("disable-bias-linear"),
+        dropout=get("hidden-dropout", 0.1),
+        attention_dropout=get("attention-dropout", 0.1),
+        query_norm=bool(get("qk-layernorm")) and not latent,
+        num_experts=experts,
+        num_experts_per_token=get("moe-router-topk", 2) if experts else 0,
+        moe_intermediate_size=get("moe-ffn-hidden-size") or width,
+        shared_intermediate_size=get("moe-shared-expert-intermediate-size", 0),
+        first_dense_layers=int(dense.group(1)) if dense else 0,
+        predict_layers=get("mtp-num-layers", 0),
+        num_classes=2 if kind == "bert" and not get("bert-no-binary-head") else 0,
+    )
+
+
+def setting_of(row: Mapping[str, str], arguments: Mapping[str, Any]) -> Setting:
+    """Batch, formats and layout."""
+    get = arguments.get
+    gpu = row["gpu"] or "A100"
+    # an empty cell is a test of one node: 8 devices, which matters only where data ranks share states
+    ranks = int(row["n_gpus"] or 8)
+    tensor, pipeline = get("tensor-model-parallel-size", 1), get("pipeline-model-parallel-size", 1)
+    context = get("context-parallel-size", 1)
+    data = max(1, ranks // (tensor * pipeline * context))
+    micro = get("micro-batch-size", 1)
+    steps = max(1, get("global-batch-size") // (micro * data))
+    shared = bool(get("use-distributed-optimizer"))
+    instances = get("num-distributed-optimizer-instances", 1)
+    recomputed = get("recompute-modules", "core_attn")
+    low = bool(get("fp16"))
+    layers = get("num-layers") or 0
+    pieces = _pieces(arguments, layers=layers, pipeline=pipeline)
+    return Setting(
+        engine="megatron",
+        micro_batch_size=micro,
+        sequence_length=get("seq-length") or get("encoder-seq-length"),
+        target_length=get("decoder-seq-length"),
+        gradient_accumulation_steps=steps,
+        optimizer="muon" if get("optimizer") == "muon" else "adamw",
+        attention=_attention(gpu, arguments),
+        checkpointing=get("recompute-granularity") or "none",
+        recomputed_modules=tuple(re.findall(r"\w+", str(recomputed))),
+        compiled_loss=bool(get("cross-entropy-loss-fusion")) and get("cross-entropy-fusion-impl", "native") == "native",
+        expert_dispatch="allgather" if get("moe-token-dispatcher-type", "allgather") == "allgather" else "alltoall",
+        workspace_bytes=_workspaces(gpu, arguments),
+        formats=Formats(
+            compute="fp8" if get("fp8-format") else "fp16" if low else "bf16",
+            parameter_bytes=2,
+            gradient_bytes=2 if low else 4,
+            main_gradient_bytes=4 if low else 0,
+            master_bytes=4,
+        ),
+        layout=Layout(
+            data=data,
+            tensor=tensor,
+            pipeline=pipeline,
+            virtual_pipeline=max(1, len(pieces) // pipeline),
+            context=context,
+            expert=get("expert-model-parallel-size", 1),
+            expert_tensor=get("expert-tensor-parallel-size"),
+            sequence_parallel=bool(get("sequence-parallel")) and tensor > 1,
+            strategy="fsdp" if get("use-megatron-fsdp") else "zero" if shared else "ddp",
+            zero_stage=3 if get("use-megatron-fsdp") else 1 if shared else 0,
+            shard=data * context // instances if instances > 1 else None,
+            piece_layers=pieces,
+            micro_batch_group=get("microbatch-group-size-per-virtual-pipeline-stage"),
+        ),
+    )
+
+
+def _vocabulary(kind: str, arguments: Mapping[str, Any]) -> int:
+    get = arguments.get
+    words = get("vocab-size") or UNPADDED[kind if kind in UNPADDED else "gpt"] + get("vocab-extra-ids", 0)
+    multiple = get("make-vocab-size-divisible-by", 128) * get("tensor-model-parallel-size", 1)
+    return math.ceil(words / multiple) * multiple
+
+
+def _attention(gpu: str, arguments: Mapping[str, Any]) -> str:
+    """The kernel that Transformer Engine picks: cuDNN's on Hopper, on Blackwell where it need not be deterministic.
+
+    Source: NVIDIA/TransformerEngine@v2.9 transformer_engine/pytorch/attention/dot_product_attention/utils.py:
+    get_attention_backend.
+    """
+    backend = arguments.get("attention-backend", "auto")
+    if backend == "unfused" or arguments.get("transformer-impl") == "local":
+        return "eager"
+    if backend in ("flash", "fused"):
+        return {"flash": "flash", "fused": "sdpa"}[backend]
+    if gpu == "H100" or (gpu == "GB200" and not arguments.get("deterministic-mode")):
+        return "sdpa"
+    return "flash"
+
+
+def _workspaces(gpu: str, arguments: Mapping[str, Any]) -> int:
+    """Bytes of cuBLAS workspaces, one for the forward and one for autograd's thread, and of Transformer Engine's.
+
+    The tests that are deterministic set CUBLAS_WORKSPACE_CONFIG=:4096:8 (32 MiB).
+    Source: pytorch@v2.9.0 aten/src/ATen/cuda/CUDABlas.cpp:parseChosenWorkspaceSize (8,519,680 B, 32 MiB on Hopper);
+    NVIDIA/TransformerEngine@v2.9 transformer_engine/pytorch/module/base.py:get_cublas_workspace_size_bytes.
+    """
+    large = bool(arguments.get("deterministic-mode")) or gpu == "H100"
+    each = 32 * MIB if large else 8_519_680
+    local = arguments.get("transformer-impl") == "local"
+    return 2 * each + (0 if local else 32 * MIB if gpu != "A100" else 4 * MIB)
+
+
+def _pieces(arguments: Mapping[str, Any], *, layers: int, pipeline: int) -> tuple[int, ...]:
+    """Layers of every pipeline piece in order of depth; nothing where one stage has all.
+
+    Source: NVIDIA/Megatron-LM@950aa435 megatron/core/transformer/transformer_block.py:get_num_layers_to_build,
+    pipeline_parallel_layer_layout.py.
+    """
+    get = arguments.get
+    if pipeline == 1:
+        return ()
+    if layout := get("pipeline-model-parallel-layout"):
+        return tuple(stage.count("t") for stage in _unrolled(layout).split("|"))
+    each = get("num-layers-per-virtual-pipeline-stage")
+    rounds = layers // pipeline // each if each else get("num-virtual-stages-per-pipeline-rank", 1)
+    first, last = get("decoder-first-pipeline-num-layers"), get("decoder-last-pipeline-num-layers")
+    if first is not None and last is not None:
+        middle = (layers - first - last) // (pipeline - 2)
+        return (first, *(middle,) * (pipeline - 2), last)
+    count = pipeline * rounds
+    if "account_for" in str(get("name", "")) or layers % count:
+        # embedding and loss count as a layer each
+        even = (layers + 2) // count
+        return (even - 1, *(even,) * (count - 2), even - 1)
+    return (layers // count,) * count
+
+
+def _unrolled(layout: str) -> str:
+    """`Et*3|(tt|)*5t|tmL` without its repetitions: `Ettt|tt|tt|tt|tt|tt|t|tmL`."""
+    text = re.sub(r"\(([^)]*)\)\*(\d+)", lambda found: found.group(1) * int(found.group(2)), layout)
+    return re.sub(r"(\w)\*(\d+)", lambda found: found.group(1) * int(found.group(2)), text)
