@@ -77,7 +77,9 @@ def network_of(row: Mapping[str, str], arguments: Mapping[str, Any]) -> Network:
     dense = re.match(r"\(\[0\]\*(\d+)", str(get("moe-layer-freq", "")))
     return Network(
         kind={"bert": "encoder", "t5": "encoder-decoder"}.get(kind, "moe" if experts else "decoder"),
-        implementation="megatron" if get("transformer-impl", "transformer_engine") != "local" else "megatron-local",
+        implementation="megatron"
+        if get("transformer-impl", "transformer_engine") != "local"
+        else "megatron-local",
         hidden_size=hidden,
         num_layers=get("decoder-num-layers", layers),
         num_encoder_layers=get("encoder-num-layers"),
@@ -137,8 +139,11 @@ def setting_of(row: Mapping[str, str], arguments: Mapping[str, Any]) -> Setting:
         attention=_attention(gpu, arguments),
         checkpointing=get("recompute-granularity") or "none",
         recomputed_modules=tuple(re.findall(r"\w+", str(recomputed))),
-        compiled_loss=bool(get("cross-entropy-loss-fusion")) and get("cross-entropy-fusion-impl", "native") == "native",
-        expert_dispatch="allgather" if get("moe-token-dispatcher-type", "allgather") == "allgather" else "alltoall",
+        compiled_loss=bool(get("cross-entropy-loss-fusion"))
+        and get("cross-entropy-fusion-impl", "native") == "native",
+        expert_dispatch="allgather"
+        if get("moe-token-dispatcher-type", "allgather") == "allgather"
+        else "alltoall",
         workspace_bytes=_workspaces(gpu, arguments),
         formats=Formats(
             compute="fp8" if get("fp8-format") else "fp16" if low else "bf16",
@@ -192,10 +197,11 @@ def _workspaces(gpu: str, arguments: Mapping[str, Any]) -> int:
     """Bytes of cuBLAS workspaces, one for the forward and one for autograd's thread, and of Transformer Engine's.
 
     The tests that are deterministic set CUBLAS_WORKSPACE_CONFIG=:4096:8 (32 MiB).
-    Source: pytorch@v2.9.0 aten/src/ATen/cuda/CUDABlas.cpp:parseChosenWorkspaceSize (8,519,680 B, 32 MiB on Hopper);
+    Source: pytorch@v2.9.0 aten/src/ATen/cuda/CublasHandlePool.cpp:parseChosenWorkspaceSize (8,519,680 B, 32 MiB on
+    Hopper; on Blackwell since pytorch/pytorch#175344);
     NVIDIA/TransformerEngine@v2.9 transformer_engine/pytorch/module/base.py:get_cublas_workspace_size_bytes.
     """
-    large = bool(arguments.get("deterministic-mode")) or gpu == "H100"
+    large = bool(arguments.get("deterministic-mode")) or gpu != "A100"
     each = 32 * MIB if large else 8_519_680
     local = arguments.get("transformer-impl") == "local"
     return 2 * each + (0 if local else 32 * MIB if gpu != "A100" else 4 * MIB)

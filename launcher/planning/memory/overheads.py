@@ -19,6 +19,11 @@ _NOTHING = Spread(0, 0, 0, "", "")
 
 def constant(setting: Setting) -> Band:
     """Bytes that torch counts and no tensor of the model explains; none on CPU."""
+    if setting.device_kind != "cpu" and setting.workspace_bytes is not None:
+        known = setting.workspace_bytes
+        return Band(
+            low=known, expected=known, high=round(known + CONSTANT_BYTES.high - CONSTANT_BYTES.expected)
+        )
     return _band(_NOTHING if setting.device_kind == "cpu" else CONSTANT_BYTES)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 from launcher.planning.memory.part import Part
 from launcher.planning.memory.setting import Setting
@@ -27,7 +28,7 @@ def stages(parts: tuple[Part, ...], setting: Setting) -> tuple[tuple[Stretch, ..
     """Every pipeline stage's copies.
 
     One forward, one backward: stage r of p keeps min(m, p - r) micro-batches in flight. Interleaved with v pieces,
-    min(m v, 2 (p - r - 1) + (v - 1) p + 1) pieces.
+    min(m v, 2 (p - r - 1) + (v - 1) g + 1) pieces, where groups of g = p micro-batches take turns.
     Source: Narayanan et al. 2021, arXiv:2104.04473, section 2.2; NVIDIA/Megatron-LM@core_r0.12
     megatron/core/pipeline_parallel/schedules.py:get_pp_rank_microbatches.
     """
@@ -41,31 +42,46 @@ def stages(parts: tuple[Part, ...], setting: Setting) -> tuple[tuple[Stretch, ..
 
 
 def _stage(parts: tuple[Part, ...], setting: Setting, *, rank: int) -> tuple[Stretch, ...]:
-    ranks, pieces = setting.layout.pipeline, max(1, setting.layout.virtual_pipeline)
-    micro_batches = max(1, setting.gradient_accumulation_steps)
-    if pieces == 1:
-        flying = min(micro_batches, ranks - rank)
-        ends = flying
-    else:
-        flying = min(micro_batches * pieces, 2 * (ranks - rank - 1) + (pieces - 1) * ranks + 1)
-        ends = min(micro_batches, 2 * (ranks - rank - 1) + 1)
-    total = sum(part.repeat for part in parts if part.place == "body")
-    cuts = [number * total // (ranks * pieces) for number in range(ranks * pieces + 1)]
+    ranks = setting.layout.pipeline
+    flying = _flying(setting, rank=rank)
+    pieces = range(rank, ranks * len(flying), ranks)
+    cuts = _cuts(sum(part.repeat for part in parts if part.place == "body"), setting)
     found: list[Stretch] = []
     start = 0
     for part in parts:
         if part.place == "body":
             begin, start = start, start + part.repeat
-            each = [
-                max(0, min(start, cuts[piece + 1]) - max(begin, cuts[piece]))
-                for piece in range(rank, ranks * pieces, ranks)
-            ]
+            each = [max(0, min(start, cuts[piece + 1]) - max(begin, cuts[piece])) for piece in pieces]
             if sum(each):
-                # pieces are as good as equal: the one in its backward pass is the largest
-                passing = max(each)
-                waiting = max(0, -(-sum(each) * flying // pieces) - passing)
-                found.append(Stretch(part=part, copies=sum(each), passing=passing, waiting=waiting))
+                total = sum(copies * waiting for copies, waiting in zip(each, flying, strict=True))
+                passing = each[-1] if flying[-1] else max(each)
+                found.append(
+                    Stretch(part=part, copies=sum(each), passing=passing, waiting=max(0, total - passing))
+                )
         elif rank == (0 if part.place == "first" else ranks - 1):
-            others = (ends - 1 if part.place == "first" else 0) * part.repeat
+            others = max(0, (flying[0] if part.place == "first" else flying[-1]) - 1) * part.repeat
             found.append(Stretch(part=part, copies=part.repeat, passing=part.repeat, waiting=others))
+    return tuple(found)
+
+
+def _cuts(layers: int, setting: Setting) -> tuple[int, ...]:
+    """How many layers lie before every piece, in order of depth, and how many there are."""
+    layout = setting.layout
+    if layout.piece_layers:
+        return tuple(accumulate(layout.piece_layers, initial=0))
+    pieces = layout.pipeline * max(1, layout.virtual_pipeline)
+    return tuple(number * layers // pieces for number in range(pieces + 1))
+
+
+def _flying(setting: Setting, *, rank: int) -> tuple[int, ...]:
+    """Micro-batches in flight in every piece of a stage when its first backward pass begins."""
+    layout, micro_batches = setting.layout, max(1, setting.gradient_accumulation_steps)
+    ranks, pieces = layout.pipeline, max(1, layout.virtual_pipeline)
+    if pieces == 1:
+        return (min(micro_batches, ranks - rank),)
+    group = layout.micro_batch_group or ranks
+    started = min(micro_batches * pieces, 2 * (ranks - rank - 1) + (pieces - 1) * group + 1)
+    found = [0] * pieces
+    for number in range(started):
+        found[number % (group * pieces) // group] += 1
     return tuple(found)

@@ -30,6 +30,8 @@ class Held:
 
     parameters: int = 0
     gradients: int = 0
+    main_gradients: int = 0
+    """fp32 copies of 16-bit gradients, made for the optimizer's step and dropped before the next forward pass."""
     masters: int = 0
     states: int = 0
     trained: int = 0
@@ -43,6 +45,7 @@ class Held:
         return Held(
             parameters=self.parameters + other.parameters,
             gradients=self.gradients + other.gradients,
+            main_gradients=self.main_gradients + other.main_gradients,
             masters=self.masters + other.masters,
             states=self.states + other.states,
             trained=self.trained + other.trained,
@@ -55,6 +58,7 @@ class Held:
         return Held(
             parameters=self.parameters * copies,
             gradients=self.gradients * copies,
+            main_gradients=self.main_gradients * copies,
             masters=self.masters * copies,
             states=self.states * copies,
             trained=self.trained * copies,
@@ -98,7 +102,8 @@ def held(share: Share, setting: Setting) -> Held:
     reduced = _divided(share.trained, ranks if stage >= 2 else 1)
     parameters = round(each * _divided(share.count, ranks if stage >= 3 else 1))
     largest = _divided(share.largest, ranks if stage >= 1 else 1) if share.trained else 0
-    gradients = (formats.gradient_bytes + formats.main_gradient_bytes) * reduced
+    gradients = formats.gradient_bytes * reduced
+    main_gradients = formats.main_gradient_bytes * stepped
     masters = formats.master_bytes * stepped
     states = state_bytes(setting=setting, numbers=stepped, largest=largest, matrix=share.matrix)
     host = 0
@@ -112,6 +117,7 @@ def held(share: Share, setting: Setting) -> Held:
     return Held(
         parameters=parameters,
         gradients=gradients,
+        main_gradients=main_gradients if layout.offload == "none" else 0,
         masters=masters,
         states=states,
         trained=stepped if layout.offload == "none" else 0,
@@ -131,7 +137,7 @@ def _share(weights: Weights, part: Part, layout: Layout) -> Share:
         split = layout.tensor if weights.split == "tensor" else 1
         ranks = data_ranks(layout)
     if layout.shard is not None:
-        ranks = min(ranks, layout.shard)
+        ranks = max(1, ranks * min(layout.shard, data_ranks(layout)) // data_ranks(layout))
     trained = weights.count if weights.trained is None else weights.trained
     return Share(
         count=_divided(weights.count, split),
