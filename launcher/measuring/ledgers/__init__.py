@@ -1,0 +1,1 @@
+"""Ledgers of the catalog, measured from real modules: `python -m launcher.measuring.ledgers`."""
