@@ -51,7 +51,7 @@ class Part:
     backward: int = 0
     """Held at once inside the backward pass of one copy, beyond what is saved and beyond gradients of parameters."""
     backward_gradients: int = 0
-    """Gradients of the copy's own parameters that exist at that moment already."""
+    """How much more the copy's own new gradients make of the worst moment, where gradients do not outlive a step."""
     forward: int = 0
     """Held at once inside the forward pass of one copy, beyond what is saved."""
     loss: int = 0

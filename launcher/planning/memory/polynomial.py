@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-__all__ = ["SHARDED", "Polynomial", "evaluate"]
+__all__ = ["SHARDED", "Polynomial", "added", "evaluate"]
 
 Polynomial = Mapping[str, float]
 """Monomial (names joined by `*`, "1" for none) to coefficient."""
@@ -16,6 +16,14 @@ SHARDED = frozenset({"q", "kv", "f", "a", "V", "v"})
 Source: Shoeybi et al. 2019, arXiv:1909.08053, section 3 (columns, then rows); Korthikanti et al. 2022,
 arXiv:2205.05198, table 2: 34sbh = 10 + 24 / t without sequence parallelism, 34 / t with it.
 """
+
+
+def added(one: Polynomial, other: Polynomial, factor: float = 1) -> Polynomial:
+    """Sum of two polynomials, the second times a factor."""
+    total = dict(one)
+    for names, value in other.items():
+        total[names] = total.get(names, 0) + factor * value
+    return total
 
 
 def evaluate(

@@ -1,0 +1,168 @@
+"""What a layer keeps when some of its parameters are frozen or have adapters beside them.
+
+A frozen linear layer needs its weight for the gradient of its input, and not the input itself; a frozen RMSNorm does
+not need the normalised values. An adapter keeps the input of both its factors.
+Source: pytorch@v2.13.0 tools/autograd/derivatives.yaml (mm, linear, mul save what an input's gradient needs only).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from launcher.planning.memory.kinds.composing import LayerBytes
+from launcher.planning.memory.kinds.matrices import Matrix
+from launcher.planning.memory.kinds.symbols import compute_bytes
+from launcher.planning.memory.kinds.training import adapted, is_trained
+from launcher.planning.memory.network import Network
+from launcher.planning.memory.polynomial import Polynomial, added
+from launcher.planning.memory.setting import Setting
+
+__all__ = ["frozen_head", "frozen_norm", "partly_trained", "without_first_norm"]
+
+_KEEPS_RESULT = ("relu", "tanh", "sigmoid")
+_WIDTHS = {"o_proj": "q", "down_proj": "f", "shared.down_proj": "S"}
+_INSIDE = {"q_b_proj": "y", "kv_b_proj": "z"}
+
+
+def partly_trained(
+    network: Network, setting: Setting, layer: LayerBytes, matrices: Iterable[Matrix], *, tokens: str = "t"
+) -> LayerBytes:
+    """The layer's polynomials with what frozen matrices do not keep taken off, and adapters' own added."""
+    if network.adapter is None and not network.frozen:
+        return layer
+    matrices = tuple(matrices)
+    size = compute_bytes(setting)
+    entering = [matrix for matrix in matrices if matrix.inputs == network.hidden_size and not _leaves(matrix)]
+    attention = [matrix for matrix in entering if _of_attention(matrix)]
+    feed_forward = [
+        matrix
+        for matrix in entering
+        if not _of_attention(matrix) and "." not in matrix.name and matrix.name != "router"
+    ]
+    kept = [matrix for matrix in matrices if _needs_input(network, setting, matrix)]
+    core_less: Polynomial = {
+        **_unread(network, setting, attention, tokens=tokens),
+        **_unread_inside(setting, matrices, kept, tokens=tokens, names=("o_proj", *_INSIDE)),
+    }
+    mlp_less = added(
+        _unread(network, setting, feed_forward, tokens=tokens),
+        _unread_inside(setting, matrices, kept, tokens=tokens, names=("down_proj", "shared.down_proj"))
+        if network.gated_mlp or network.activation not in _KEEPS_RESULT
+        else {},
+    )
+    return replace(
+        layer,
+        norm=added(layer.norm, frozen_norm(network, setting, tokens=tokens, norms=2), -1),
+        attention=added(
+            added(layer.attention, core_less, -1),
+            _adapters(network, setting, matrices, attention=True, tokens=tokens, size=size),
+        ),
+        mlp=added(
+            added(layer.mlp, mlp_less, -1),
+            _adapters(network, setting, matrices, attention=False, tokens=tokens, size=size),
+        ),
+    )
+
+
+def frozen_norm(
+    network: Network, setting: Setting, *, tokens: str = "t", norms: int, part: str = "layer"
+) -> Polynomial:
+    """Bytes of normalised values that frozen norms do not keep."""
+    if is_trained(network, "norm", part=part) or network.norm != "rmsnorm":
+        return {}
+    if network.implementation not in ("transformers", "litgpt"):
+        return {}
+    wide = setting.formats.autocast or network.family in ("gemma", "gemma2")
+    return {f"{tokens}*h": norms * (4 if wide else compute_bytes(setting))}
+
+
+def frozen_head(network: Network, setting: Setting, *, tokens: str = "t") -> Polynomial:
+    """Bytes that a frozen output projection and the norm before it do not keep."""
+    less = frozen_norm(network, setting, tokens=tokens, norms=1, part="head")
+    if is_trained(network, "head", part="head") and not (
+        network.tie_word_embeddings and not is_trained(network, "embeddings", part="embeddings")
+    ):
+        return less
+    return added(less, {f"{tokens}*h": compute_bytes(setting)})
+
+
+def without_first_norm(network: Network, layer: LayerBytes) -> LayerBytes:
+    """A first layer whose input needs no gradient: what comes before its first adapter keeps nothing."""
+    if is_trained(network, "norm"):
+        return layer
+    return replace(layer, norm={names: value / 2 for names, value in layer.norm.items()})
+
+
+def _needs_input(network: Network, setting: Setting, matrix: Matrix) -> bool:
+    reads = setting.formats.autocast or compute_bytes(setting) == 4 or not _copies(network)
+    return is_trained(network, matrix.name) or (adapted(network, matrix) and reads)
+
+
+def _copies(network: Network) -> bool:
+    """Whether adapters read a copy of the input in their own format."""
+    return network.implementation == "transformers"
+
+
+def _unread(network: Network, setting: Setting, entering: list[Matrix], *, tokens: str) -> Polynomial:
+    """What a norm puts out, where no matrix that reads it needs it; autocast makes a copy for each."""
+    if not entering:
+        return {}
+    size = compute_bytes(setting)
+    if setting.formats.autocast:
+        idle = [m for m in entering if not (is_trained(network, m.name) or adapted(network, m))]
+        return {f"{tokens}*h": size * len(idle)}
+    needed = any(_needs_input(network, setting, matrix) for matrix in entering)
+    return {} if needed else {f"{tokens}*h": size}
+
+
+def _unread_inside(
+    setting: Setting, matrices: tuple[Matrix, ...], kept: list[Matrix], *, tokens: str, names: tuple[str, ...]
+) -> Polynomial:
+    """Inputs of matrices further in that nothing else keeps; SDPA keeps what it puts out itself."""
+    size = compute_bytes(setting)
+    less: Polynomial = {}
+    for matrix in matrices:
+        if matrix.name not in names or matrix in kept:
+            continue
+        if matrix.name == "o_proj" and setting.attention != "eager":
+            continue
+        symbol = _WIDTHS.get(matrix.name) or _INSIDE[matrix.name]
+        less = added(less, {f"{tokens}*{symbol}": size})
+    return less
+
+
+def _adapters(
+    network: Network,
+    setting: Setting,
+    matrices: tuple[Matrix, ...],
+    *,
+    attention: bool,
+    tokens: str,
+    size: int,
+) -> Polynomial:
+    """What adapters keep: the input of the second factor, and a cast copy of the input where formats differ."""
+    total: Polynomial = {}
+    for matrix in matrices:
+        if _of_attention(matrix) is attention and adapted(network, matrix):
+            total = added(total, dict(_adapter(network, setting, matrix, tokens=tokens, size=size)))
+    return total
+
+
+def _adapter(
+    network: Network, setting: Setting, matrix: Matrix, *, tokens: str, size: int
+) -> Iterator[tuple[str, float]]:
+    assert network.adapter is not None
+    wide = 4 if _copies(network) and not setting.formats.autocast else size
+    copied = wide * matrix.inputs if _copies(network) and wide != size else 0
+    yield tokens, wide * network.adapter.rank + copied
+
+
+def _of_attention(matrix: Matrix) -> bool:
+    return matrix.name.rpartition(".")[2] in (
+        "q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj", "q_a_proj", "q_b_proj", "kv_a_proj", "kv_b_proj"
+    )  # fmt: skip
+
+
+def _leaves(matrix: Matrix) -> bool:
+    return matrix.name.rpartition(".")[2] in ("o_proj", "down_proj", "q_b_proj", "kv_b_proj")

@@ -1,0 +1,180 @@
+"""Real Hugging Face models of the memory model's networks, and the bytes they save; for tests, imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+import transformers
+
+from launcher.planning.memory.kinds.families import FAMILIES
+from launcher.planning.memory.network import Network
+from launcher.planning.memory.setting import Setting
+
+__all__ = ["built", "measured_bytes"]
+
+
+def built(network: Network, setting: Setting | None = None) -> Any:
+    """A Hugging Face model with the dimensions of a network, in training mode."""
+    assert network.family is not None
+    config = transformers.AutoConfig.for_model(network.family, **_names(network))
+    config._attn_implementation = setting.attention if setting else "eager"
+    config.use_cache = False
+    kind = FAMILIES[network.family].kind
+    chosen = {
+        "encoder": transformers.AutoModelForMaskedLM,
+        "encoder-decoder": transformers.AutoModelForSeq2SeqLM,
+    }.get(kind, transformers.AutoModelForCausalLM)
+    return chosen.from_config(config).train()
+
+
+def measured_bytes(network: Network, setting: Setting) -> int:
+    """Bytes of unique storages that a real forward pass on CPU keeps for its backward pass, without parameters."""
+    torch.manual_seed(0)
+    model = built(network, setting)
+    formats = setting.formats
+    if formats.compute == "bf16" and not formats.autocast:
+        model = model.to(torch.bfloat16)
+    if setting.checkpointing == "full":
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    call = _call(model, network, setting)
+    cast = torch.autocast("cpu", torch.bfloat16) if formats.autocast else nullcontext()
+    with saved_storages() as storages, cast:
+        loss = call()
+    found = sum(size for where, size in storages.items() if where not in own)
+    del loss
+    return found
+
+
+@contextmanager
+def saved_storages() -> Iterator[dict[int, int]]:
+    """Storages that autograd saves inside, by address, with their bytes."""
+    storages: dict[int, int] = {}
+    kept: list[torch.Tensor] = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield storages
+
+
+def _call(model: Any, network: Network, setting: Setting) -> Callable[[], Any]:
+    batch, length = setting.micro_batch_size, setting.sequence_length
+    ids = torch.randint(5, network.vocab_size, (batch, length))
+    if network.kind != "encoder-decoder":
+        return lambda: model(input_ids=ids, labels=ids.clone(), use_cache=False).loss
+    labels = torch.randint(5, network.vocab_size, (batch, setting.target_length or length))
+    return lambda: model(input_ids=ids, labels=labels, use_cache=False).loss
+
+
+def _names(network: Network) -> dict[str, Any]:
+    family, rate = str(network.family), network.dropout
+    inner = {
+        "gpt2": {"n_inner": network.intermediate_size},
+        "opt": {"ffn_dim": network.intermediate_size},
+        "t5": {"d_ff": network.intermediate_size, "d_kv": network.head_dim},
+        "bart": {"encoder_ffn_dim": network.intermediate_size, "decoder_ffn_dim": network.intermediate_size},
+    }.get(family, {"intermediate_size": network.intermediate_size})
+    common: dict[str, Any] = {
+        "hidden_size": network.hidden_size,
+        "num_hidden_layers": network.num_layers,
+        "num_attention_heads": network.num_attention_heads,
+        "vocab_size": network.vocab_size,
+        "tie_word_embeddings": network.tie_word_embeddings,
+        "hidden_act": network.activation,
+        **inner,
+    }
+    if network.max_positions:
+        common["max_position_embeddings"] = network.max_positions
+    return {**common, **_dropout(family, rate), **_special(network, family)}
+
+
+def _dropout(family: str, rate: float) -> dict[str, float]:
+    names = {
+        "gpt2": ("attn_pdrop", "embd_pdrop", "resid_pdrop"),
+        "bert": ("attention_probs_dropout_prob", "hidden_dropout_prob"),
+        "roberta": ("attention_probs_dropout_prob", "hidden_dropout_prob"),
+        "gpt_neox": ("attention_dropout", "hidden_dropout"),
+        "phi": ("attention_dropout", "embd_pdrop", "resid_pdrop"),
+        "opt": ("attention_dropout", "dropout"),
+        "t5": ("dropout_rate",),
+        "bart": ("attention_dropout", "dropout", "activation_dropout"),
+    }.get(family, ("attention_dropout",))
+    return dict.fromkeys(names, rate)
+
+
+def _special(network: Network, family: str) -> dict[str, Any]:
+    """Settings that only some families have."""
+    key_heads = {"num_key_value_heads": network.num_key_value_heads or network.num_attention_heads}
+    experts = {"num_experts_per_tok": network.num_experts_per_token, "output_router_logits": False}
+    shared = {
+        "moe_intermediate_size": network.moe_intermediate_size,
+        "first_k_dense_replace": network.first_dense_layers,
+        "kv_lora_rank": network.kv_latent_dim,
+        "q_lora_rank": network.q_latent_dim or None,
+        "qk_rope_head_dim": network.rotary_dim,
+        "v_head_dim": network.value_dim,
+        "qk_nope_head_dim": network.head_dim,
+        "n_routed_experts": network.num_experts,
+        "n_shared_experts": network.num_shared_experts,
+        "n_group": 1,
+        "topk_group": 1,
+    }
+    wide = {**key_heads, "head_dim": network.head_dim}
+    names: dict[str, dict[str, Any]] = {
+        "llama": wide,
+        "mistral": {**wide, "sliding_window": network.sliding_window},
+        "qwen2": wide,
+        "qwen3": wide,
+        "gemma": wide,
+        "gemma2": wide,
+        "phi3": {**key_heads, "pad_token_id": 0},
+        "phi": {**key_heads, "hidden_act": network.activation},
+        "gpt2": {"activation_function": network.activation},
+        "opt": {"activation_function": network.activation, "word_embed_proj_dim": network.hidden_size},
+        "gpt_neox": {"use_parallel_residual": True, "rotary_pct": 0.25},
+        "roberta": {"type_vocab_size": 1},
+        "bloom": {"n_layer": network.num_layers, "n_head": network.num_attention_heads},
+        "t5": {"num_decoder_layers": network.num_layers, "feed_forward_proj": network.activation},
+        "bart": {
+            "encoder_layers": network.num_layers,
+            "decoder_layers": network.num_layers,
+            "encoder_attention_heads": network.num_attention_heads,
+            "decoder_attention_heads": network.num_attention_heads,
+            "activation_function": network.activation,
+        },
+        "mixtral": {
+            **wide,
+            **experts,
+            "num_local_experts": network.num_experts,
+            "intermediate_size": network.moe_intermediate_size,
+        },
+        "olmoe": {
+            **wide,
+            **experts,
+            "num_experts": network.num_experts,
+            "intermediate_size": network.moe_intermediate_size,
+        },
+        "qwen2_moe": {
+            **wide,
+            **experts,
+            "num_experts": network.num_experts,
+            "moe_intermediate_size": network.moe_intermediate_size,
+            "shared_expert_intermediate_size": network.shared_intermediate_size,
+        },
+        "qwen3_moe": {
+            **wide,
+            **experts,
+            "num_experts": network.num_experts,
+            "moe_intermediate_size": network.moe_intermediate_size,
+        },
+        "deepseek_v3": {**key_heads, **experts, **shared},
+    }
+    return names.get(family, {})
