@@ -8,6 +8,7 @@ from launcher.planning.memory.formats import compute_bytes
 from launcher.planning.memory.pipeline import Stretch
 from launcher.planning.memory.setting import Setting
 from launcher.planning.memory.sharding import Held, Share, data_ranks, stage_of
+from launcher.planning.memory.states import step_of
 
 __all__ = ["Traffic", "Unit", "traffic", "unit"]
 
@@ -28,18 +29,36 @@ class Traffic:
     always: int = 0
     backward: int = 0
     """From the first operation of the backward pass to its end."""
+    inside: int = 0
+    """Inside the backward pass, from the first reduction on."""
     backward_end: int = 0
     """At the end of the backward pass only."""
     step: int = 0
-    """Gradients flattened and cast for the optimizer."""
+    """Gradients flattened and cast for the optimizer, before it starts."""
+    step_gradients: int | None = None
+    """Gradients while the optimizer works; None: as they are held."""
     gathered: int = 0
     """Weights whole from the forward pass to the end of the backward pass, root group included."""
     gathered_each: float = 0.0
-    """Bytes gathered per parameter of the copy at work; two copies are (one is fetched ahead)."""
+    """Bytes gathered per parameter of the copies at work."""
+    turn: int = 0
+    """Numbers that stay gathered around the turn from forward to backward pass, and go as it leaves them."""
+    ahead: int = 0
+    """Numbers fetched ahead."""
     reduce_each: float = 0.0
     """Bytes per trained parameter of a copy whose gradients are being reduced."""
     root_gradients: int = 0
     """Whole gradients of the root group, from the loss to the end of the backward pass."""
+
+    def whole(self, *, each: int, left: int, passed: int, copy: int, groups: int) -> int:
+        """Bytes of weights gathered when `passed` parameters are behind the backward pass and `left` before it.
+
+        `groups`: copies of `copy` parameters that FSDP holds gathered at once.
+        """
+        fetched = round(self.gathered_each * copy * groups)
+        if not self.turn:
+            return self.gathered + fetched
+        return self.gathered + each * min(left, max(self.turn - passed, copy + 2 * self.ahead))
 
 
 def unit(shares: tuple[Share, ...]) -> Unit:
@@ -118,22 +137,51 @@ def _fsdp(stretches: tuple[Stretch, ...], units: tuple[Unit, ...], setting: Sett
 def _deepspeed(count: int, trained: int, total: Held, setting: Setting) -> Traffic:
     """Bytes of DeepSpeed's buckets, in the sizes that its configuration gives: they are allocated whole.
 
-    Source: DeepSpeed@0.19.8 deepspeed/runtime/zero/stage_1_and_2.py:setup_buckets, step;
-    stage3.py:_setup_for_real_optimizer, _prepare_fp32_grad_for_sub_group; engine.py:buffered_allreduce_fallback;
-    config.py: overlap_comm is on at stage 3 only.
+    A bucket is flattened into a copy to be reduced (stage 3: two). At the step gradients are flattened, then cast to
+    fp32; then the optimizer works on the flat copy. Stage 3 keeps weights gathered that it will need again within
+    max_reuse_distance, so half as many on each side of the turn, and fetches a bucket ahead, copied once.
+    Source: DeepSpeed@0.19.8 deepspeed/runtime/zero/stage_1_and_2.py:setup_buckets, allreduce_bucket, step;
+    stage3.py:_setup_for_real_optimizer, _prepare_fp32_grad_for_sub_group; partitioned_param_coordinator.py:
+    __params_to_release; comm/coalesced_collectives.py; engine.py:buffered_allreduce_fallback; config.py: overlap_comm
+    is on at stage 3 only.
+    Checked: allocations of DeepSpeed 0.19.8 on two ranks (tests/stacks/test_rank_bytes.py).
     """
     formats, sizes, stage = setting.formats, setting.buffers, stage_of(setting.layout)
-    each = formats.gradient_bytes
-    flat = (4 if formats.master_bytes else 0) * total.trained
+    each, bucket = compute_bytes(formats), sizes.reduce_bucket
+    wide = formats.gradient_bytes > each
+    flush = each * min(trained, bucket)
     if stage == 0:
-        return Traffic(backward_end=each * min(trained, sizes.reduce_bucket), step=flat)
+        # fp32 gradients one by one, then flat where the optimizer is a fused one
+        if each == 4:
+            return Traffic(backward_end=flush)
+        flat = 4 * total.trained
+        if step_of(setting).fused:
+            return Traffic(backward_end=flush, step=2 * flat, step_gradients=flat)
+        return Traffic(backward_end=flush, step=flat, step_gradients=total.gradients + flat)
+    if stage == 1 and wide and formats.compute == "bf16":
+        return Traffic(backward_end=flush)
+    flat = formats.gradient_bytes * total.trained
+    cast = 4 * total.trained if formats.gradient_bytes < 4 else 0
     if stage < 3:
-        overlap = bool(sizes.overlap)
-        return Traffic(backward=each * sizes.reduce_bucket * (2 if overlap else 1), step=flat)
-    live = min(count, sizes.max_live_parameters)
+        width = formats.gradient_bytes if stage == 1 else each
+        buckets = width * bucket * (2 if sizes.overlap else 1)
+        compact = stage == 2 and wide
+        return Traffic(
+            always=buckets if stage == 1 and setting.gradient_accumulation_steps > 1 else 0,
+            backward=0 if stage == 1 and setting.gradient_accumulation_steps > 1 else buckets,
+            inside=flush if stage == 2 and trained > bucket else 0,
+            backward_end=flush if stage == 2 and trained <= bucket else 0,
+            step=0 if compact else flat + cast,
+            step_gradients=4 * total.trained,
+        )
+    turn = min(count, sizes.max_live_parameters // 2)
+    copies = 2 * flush
     return Traffic(
-        always=each * sizes.reduce_bucket,
-        backward=each * min(trained, sizes.reduce_bucket),
-        gathered=compute_bytes(formats) * live,
-        step=flat,
+        always=each * bucket,
+        inside=copies if trained > bucket else 0,
+        backward_end=copies if trained <= bucket else 0,
+        turn=turn,
+        ahead=min(count, sizes.prefetch_bucket),
+        step=flat + cast,
+        step_gradients=flat + 4 * total.trained,
     )

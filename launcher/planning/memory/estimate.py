@@ -11,9 +11,10 @@ from launcher.planning.memory.kinds import KINDS
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.overheads import constant, fragmentation, outside
 from launcher.planning.memory.part import Part
-from launcher.planning.memory.phases import Phase, peaks, stage_bytes
+from launcher.planning.memory.phases import Phase, peaks
 from launcher.planning.memory.pipeline import stages
 from launcher.planning.memory.setting import Setting
+from launcher.planning.memory.stage import stage_bytes
 
 __all__ = ["Band", "Estimate", "Phase", "StageEstimate", "estimate_memory", "estimate_parts"]
 

@@ -52,6 +52,7 @@ class Step:
 
     everything: int
     largest: int
+    fused: bool = False
 
 
 def state_bytes(*, setting: Setting, numbers: int, largest: int, matrix: bool) -> int:
@@ -78,7 +79,7 @@ def step_of(setting: Setting) -> Step:
     name = setting.optimizer
     how = implementation_of(setting)
     if how == "fused" or name == "adamw-8bit":
-        return Step(everything=0, largest=0)
+        return Step(everything=0, largest=0, fused=True)
     if how == "foreach" and name != "muon":
         return Step(everything=_FOREACH.get(name, 0), largest=0)
     return Step(everything=0, largest=_LOOP.get(name, 0))
