@@ -77,9 +77,7 @@ def network_of(row: Mapping[str, str], arguments: Mapping[str, Any]) -> Network:
     dense = re.match(r"\(\[0\]\*(\d+)", str(get("moe-layer-freq", "")))
     return Network(
         kind={"bert": "encoder", "t5": "encoder-decoder"}.get(kind, "moe" if experts else "decoder"),
-        implementation="megatron"
-        if get("transformer-impl", "transformer_engine") != "local"
-        else "megatron-local",
+        implementation=_implementation(arguments),
         hidden_size=hidden,
         num_layers=get("decoder-num-layers", layers),
         num_encoder_layers=get("encoder-num-layers"),
@@ -110,6 +108,12 @@ def network_of(row: Mapping[str, str], arguments: Mapping[str, Any]) -> Network:
         predict_layers=get("mtp-num-layers", 0),
         num_classes=2 if kind == "bert" and not get("bert-no-binary-head") else 0,
     )
+
+
+def _implementation(arguments: Mapping[str, Any]) -> str:
+    if arguments.get("transformer-impl") != "local":
+        return "megatron"
+    return "megatron-plain" if arguments.get("no-masked-softmax-fusion") else "megatron-local"
 
 
 def setting_of(row: Mapping[str, str], arguments: Mapping[str, Any]) -> Setting:
@@ -199,12 +203,17 @@ def _workspaces(gpu: str, arguments: Mapping[str, Any]) -> int:
     The tests that are deterministic set CUBLAS_WORKSPACE_CONFIG=:4096:8 (32 MiB).
     Source: pytorch@v2.9.0 aten/src/ATen/cuda/CublasHandlePool.cpp:parseChosenWorkspaceSize (8,519,680 B, 32 MiB on
     Hopper; on Blackwell since pytorch/pytorch#175344);
-    NVIDIA/TransformerEngine@v2.9 transformer_engine/pytorch/module/base.py:get_cublas_workspace_size_bytes.
+    NVIDIA/TransformerEngine@v2.9 transformer_engine/pytorch/module/base.py:get_cublas_workspace_size_bytes,
+    get_multi_stream_cublas_workspace, initialize_ub.
     """
-    large = bool(arguments.get("deterministic-mode")) or gpu != "A100"
+    get = arguments.get
+    large = bool(get("deterministic-mode")) or gpu != "A100"
     each = 32 * MIB if large else 8_519_680
-    local = arguments.get("transformer-impl") == "local"
-    return 2 * each + (0 if local else 32 * MIB if gpu != "A100" else 4 * MIB)
+    if get("transformer-impl") == "local" and not get("num-experts"):
+        return 2 * each
+    # one, one for each of four streams of grouped products, or one for each of three streams of overlapped ones
+    copies = 1 + (4 if get("moe-grouped-gemm") else 0) + (2 if get("tp-comm-overlap") else 0)
+    return 2 * each + copies * (4 if gpu == "A100" else 32) * MIB
 
 
 def _pieces(arguments: Mapping[str, Any], *, layers: int, pipeline: int) -> tuple[int, ...]:

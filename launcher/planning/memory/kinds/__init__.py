@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from launcher.planning.memory.kinds.dense import bag, mlp
+from launcher.planning.memory.kinds.encoder_decoder import encoder_decoder
+from launcher.planning.memory.kinds.megatron import unless_megatron
+from launcher.planning.memory.kinds.mixture import mixture
 from launcher.planning.memory.kinds.residual import resnet
+from launcher.planning.memory.kinds.transformer import decoder, encoder
 from launcher.planning.memory.part import Build
 
 __all__ = ["KINDS"]
 
 KINDS: dict[str, Build] = {
     "bag": bag,
+    "decoder": unless_megatron(decoder),
+    "encoder": unless_megatron(encoder),
+    "encoder-decoder": unless_megatron(encoder_decoder),
     "mlp": mlp,
+    "moe": unless_megatron(mixture),
     "resnet": resnet,
 }
 """Kind of the recipe to the function that lays the network out in parts."""
