@@ -63,6 +63,13 @@ CODES: dict[str, CodeInfo] = {
     "cluster-not-found": CodeInfo(
         "no cluster file has that name", "write the path of the file, or put it under recipes/clusters/"
     ),
+    "unknown-preset": CodeInfo(
+        "the catalog has no model of that name", "use one of the names, or write the dimensions"
+    ),
+    "bad-config": CodeInfo(
+        "the file is no Hugging Face configuration of a model whose dimensions can be read",
+        "name a config.json of a supported model_type, or write the dimensions",
+    ),
     # what is asked contradicts itself
     "ambiguous-batch": CodeInfo("a batch is written in sequences and in tokens", "keep one"),
     "ambiguous-learning-rate": CodeInfo(
@@ -226,6 +233,36 @@ CODES: dict[str, CodeInfo] = {
     "no-compiler": CodeInfo(
         "DeepSpeed on CPU builds a small operator at its first start and finds no C++ compiler",
         "install g++, or use launch.engine: torchrun",
+    ),
+    # tracing a module
+    "module-not-found": CodeInfo(
+        "model.module names a file or function that does not exist",
+        "the path is taken from the recipe's folder: package.file:function",
+    ),
+    "module-unusable": CodeInfo(
+        "the function of model.module asks for what a recipe does not say, or returns no module and batch",
+        "give its parameters defaults; return (nn.Module, sample batch)",
+    ),
+    "module-failed": CodeInfo(
+        "the function, or one training step of its module, raised an error", "run it by hand; the place is named"
+    ),
+    "data-dependent": CodeInfo(
+        "the module decides by the numbers in a tensor (`.item()`, `nonzero`, `if tensor`), which a trace lacks",
+        "take the decision out of the training step, or measure on the device",
+    ),
+    "trace-aborted": CodeInfo(
+        "the process that traces died", "the last lines of what it printed are below the message"
+    ),
+    "trace-timeout": CodeInfo("the trace takes longer than its time limit", "trace with --timeout, or fewer layers"),
+    "trace-needs-torch": CodeInfo(
+        "the interpreter that would train cannot trace: torch or batchwright is missing in it",
+        "write launch.python: the interpreter of the environment that trains",
+    ),
+    "trace-stale": CodeInfo(
+        "the code of model.module has changed since it was traced", "run `batchwright trace` again"
+    ),
+    "trace-missing": CodeInfo(
+        "there is no trace of model.module at these sizes and settings", "run `batchwright trace`"
     ),
     # inside the job
     "plan-not-found": CodeInfo(

@@ -11,6 +11,7 @@ from typing import Any
 
 from launcher.errors import RecipeError
 from launcher.loading.clusters import with_clusters
+from launcher.loading.dimensions import with_dimensions
 from launcher.loading.files import UnreadableError, read_text
 from launcher.loading.found import Found
 from launcher.loading.overrides import apply_override, parse_override
@@ -59,6 +60,8 @@ def load_recipe(
     _check_schema(root)
     root = _clusters(root, made, found)
     recipe = read(section_of(Recipe), Entry(root, root.place), "", found)
+    if isinstance(recipe, Recipe):
+        recipe = with_dimensions(recipe, directory=made.directory, shown_from=made.shown_from, found=found)
     if problems := found.problems():
         raise RecipeError(problems)
     assert isinstance(recipe, Recipe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from launcher.errors import Problem
+from launcher.planning.divisors import largest_divisor
 from launcher.planning.layout import axes_of
 from launcher.planning.model import sequence_tokens
 from launcher.planning.words import counted
@@ -166,7 +167,8 @@ def remarks(*, plan: BatchPlan, recipe: Recipe, is_auto: bool) -> tuple[Problem,
             )
         )
     share_of_rank = plan.micro_batch_size * plan.gradient_accumulation_steps
-    if is_auto and plan.micro_batch_size == 1 < share_of_rank:
+    indivisible = largest_divisor(number=share_of_rank, cap=LARGEST_AUTO_MICRO_BATCH) == 1
+    if is_auto and plan.micro_batch_size == 1 < share_of_rank and indivisible:
         found.append(_poor_micro(plan, recipe, share_of_rank))
     return tuple(found)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from launcher.planning.words import as_yaml
 from launcher.spec.cluster import Cluster
+from launcher.spec.model import Adapter
 from launcher.spec.parallel import Parallel
 from launcher.spec.recipe import Recipe
 
@@ -33,6 +34,8 @@ def _inside(section: Any, path: str, value: Any) -> Any:
         return value
     if isinstance(section, str):  # `parallel: auto`
         section = Parallel()
+    if section is None:  # the only section that may be absent and be written key by key
+        section = Adapter()
     head, _, rest = path.partition(".")
     return replace(section, **{head: _inside(getattr(section, head), rest, value)})
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 from launcher.errors import Problem
 from launcher.planning.origins import default, derived, written_or
-from launcher.planning.parameters import decoder_parameters
 from launcher.planning.solved import Solved
 from launcher.spec.marks import Origin
 from launcher.spec.model import Model
@@ -25,7 +24,7 @@ GPT-2 has 768 / 12 heads = 64 (Radford et al. 2019), and depth = width / 64 up t
 width as 64 x depth (karpathy/nanochat@92d63d4 scripts/base_train.py).
 """
 _DERIVED = ("num_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size")
-_SHOWN_ELSEWHERE = (*_DERIVED, "kind", "vocab_size", "batch_coupled", "dropout")
+_SHOWN_ELSEWHERE = (*_DERIVED, "kind", "vocab_size", "batch_coupled", "dropout", "preset", "config")
 
 
 def sequence_tokens(recipe: Recipe) -> int | None:
@@ -35,7 +34,7 @@ def sequence_tokens(recipe: Recipe) -> int | None:
 
 
 def solve_model(recipe: Recipe) -> Solved[ModelPlan]:
-    """Dimensions of the model; those of a preset, a config or a module are not known here."""
+    """Dimensions of the model; those of a module are not known here."""
     problems = (*_choice_problems(recipe), *_missing_problems(recipe))
     if _taken_from_elsewhere(recipe.model):
         return Solved(value=_as_written(recipe), problems=problems)
@@ -45,11 +44,11 @@ def solve_model(recipe: Recipe) -> Solved[ModelPlan]:
     problems = (*problems, *dim_problems)
     if any(problem.severity == "error" for problem in problems):
         return Solved(value=None, problems=problems, origins=origins)
-    return Solved(value=_with_parameters(_plan(recipe, dims), recipe), problems=problems, origins=origins)
+    return Solved(value=_plan(recipe, dims), problems=problems, origins=origins)
 
 
 def _taken_from_elsewhere(model: Model) -> bool:
-    return model.preset is not None or model.config is not None or model.kind == "module"
+    return model.kind == "module"
 
 
 def _choice_problems(recipe: Recipe) -> tuple[Problem, ...]:
@@ -81,7 +80,8 @@ def _choice_problems(recipe: Recipe) -> tuple[Problem, ...]:
 def _missing_problems(recipe: Recipe) -> tuple[Problem, ...]:
     kind = recipe.model.kind
     found = []
-    if recipe.hidden_size is None and not _taken_from_elsewhere(recipe.model) and kind != "resnet":
+    elsewhere = any(getattr(recipe.model, name) is not None for name in ("preset", "config", "module"))
+    if recipe.hidden_size is None and not elsewhere and kind not in {"resnet", "module"}:
         found.append(
             Problem(
                 code="missing-key",
@@ -97,6 +97,15 @@ def _missing_problems(recipe: Recipe) -> tuple[Problem, ...]:
                 path="sequence_length",
                 message=f"`sequence_length` is missing: expected the tokens of a sequence (model.kind: {kind})",
                 hint="write sequence_length: 1024",
+            )
+        )
+    if kind == "moe" and recipe.model.num_experts is None:
+        found.append(
+            Problem(
+                code="missing-key",
+                path="model.num_experts",
+                message="`model.num_experts` is missing: expected the routed experts of a layer (model.kind: moe)",
+                hint="write model.num_experts: 8",
             )
         )
     if isinstance(recipe.sequence_length, EncoderDecoderLength) and kind != "encoder-decoder":
@@ -201,13 +210,6 @@ def _plan(recipe: Recipe, dims: dict[str, int]) -> ModelPlan:
 
 def _as_written(recipe: Recipe) -> ModelPlan:
     return _plan(recipe, {})
-
-
-def _with_parameters(plan: ModelPlan, recipe: Recipe) -> ModelPlan:
-    count = decoder_parameters(plan=plan, model=recipe.model, sequence_length=sequence_tokens(recipe))
-    if count is None:
-        return plan
-    return replace(plan, num_parameters=count, num_active_parameters=count, num_trainable_parameters=count)
 
 
 def _written_origins(recipe: Recipe) -> dict[str, Origin]:

@@ -97,13 +97,23 @@ def _solve(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> _Part
             )
     return _Parts(
         layout=layout,
-        model=model,
+        model=_counted(model, budget),
         budget=budget,
         global_batch=size,
         batch=batch,
         rate=rate,
         timeline=timeline,
     )
+
+
+def _counted(model: Solved[ModelPlan], budget: Budget | None) -> Solved[ModelPlan]:
+    if budget is None or model.value is None:
+        return model
+    total, active, trained = budget.parameters
+    value = replace(
+        model.value, num_parameters=total, num_active_parameters=active, num_trainable_parameters=trained
+    )
+    return replace(model, value=value)
 
 
 def _without_echoes(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:

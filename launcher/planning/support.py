@@ -162,8 +162,6 @@ _ESTIMATES = "time and cost are not estimated"
 
 LATER: tuple[Later, ...] = (
     Later("stages", _stages, _ONE_BATCH),
-    Later("model.preset", _written("model.preset"), _DIMS),
-    Later("model.config", _written("model.config"), _DIMS),
     Later("model.module", _written("model.module"), _DIMS),
     Later("data.kind", _stream, "the runtime reads samples by number"),
     Later("schedule.owner", _engine_schedule, "the plan shows its own curve"),

@@ -47,8 +47,12 @@ class Model:
     """Path of a Hugging Face config.json, instead of dimensions."""
     module: Annotated[str, "function"] | None = None
     """`package.file:function` that returns a module and a sample batch."""
+    family: Text | None = None
+    """Hugging Face `model_type` whose layers these are (`llama`); from norm, gate and positions when absent."""
     num_layers: Count | None = None
     """Depth; hidden_size / 64 when absent."""
+    num_encoder_layers: Count | None = None
+    """Depth of the encoder of an encoder-decoder; num_layers when absent."""
     num_attention_heads: Count | None = None
     """Attention heads; hidden_size / 64 when absent."""
     num_key_value_heads: Count | None = None
@@ -67,6 +71,10 @@ class Model:
     """Normalisation layer."""
     position: Literal["rotary", "learned", "none"] = "learned"
     """Position encoding."""
+    max_position_embeddings: Count | None = None
+    """Rows of a table of learned positions; the longest sequence_length when absent."""
+    bias: bool | None = None
+    """Whether linear layers have biases; as the family has them when absent."""
     tie_word_embeddings: bool = True
     """Whether input and output embeddings are one tensor."""
     dropout: Below1 = 0.0
@@ -85,6 +93,12 @@ class Model:
     """Token slots per expert over an even share."""
     kv_latent_dim: Count | None = None
     """Width of the latent of multi-latent attention."""
+    q_latent_dim: Count | None = None
+    """Width of the latent that queries come from, in multi-latent attention."""
+    rotary_dim: Count | None = None
+    """Width of the rotary part of a head, beside head_dim, in multi-latent attention."""
+    value_dim: Count | None = None
+    """Width of a head's value; head_dim when absent."""
     sliding_window: Count | None = None
     """Tokens that attention looks back."""
     input_size: Count | None = None

@@ -18,7 +18,7 @@ OPTIONS = {
     "engines": ["--help", "-h"],
     "plan": ["--explain", "--help", "--json", "--set", "-h", "RECIPE"],
     "render": ["--help", "--node-rank", "--output", "--print", "--set", "-h", "-o", "RECIPE"],
-    "run": ["--dry-run", "--help", "--run-dir", "--set", "-h", "RECIPE"],
+    "run": ["--dry-run", "--help", "--ignore-memory", "--run-dir", "--set", "-h", "RECIPE"],
     "schema": ["--help", "-h"],
 }
 

@@ -3,7 +3,7 @@
 bad/<code>.yaml is the recipe, bad/<code>.txt what is printed on standard error. The first line of a recipe may name the
 command, `# $ batchwright plan {file} --set seed=x`, where {file} is the recipe; without it `batchwright plan {file}`.
 A first line `# checked by tests/PLACE` hands the pair to another test. Commands run inside the folder.
-Where the command succeeds because the code is only a warning or a note, the text is every remark of the plan.
+Where there is a plan because the code is only a warning or a note, the text is every remark of the plan.
 After a change of wording: `python tests/loading/test_bad_recipes.py` writes the texts anew; read the difference.
 """
 
@@ -38,10 +38,10 @@ def printed(recipe):
     """Exit code and text of the recipe's command."""
     words, out, err = command(recipe), io.StringIO(), io.StringIO()
     code = main(words, environ={"PATH": ""}, stdout=out, stderr=err)
-    if code:
+    if err.getvalue():
         return code, err.getvalue()
     out = io.StringIO()
-    assert main([*words, "--json"], environ={"PATH": ""}, stdout=out, stderr=err) == 0
+    assert main([*words, "--json"], environ={"PATH": ""}, stdout=out, stderr=err) == code
     remarks = [Problem(**problem) for problem in json.loads(out.getvalue())["problems"]]
     return code, "".join(f"{remark.severity}: {remark}\n" for remark in remarks)
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from plan_of import amount, codes, count, only, plan_of, recipe_of, refusal_of, severities
 
 from launcher.planning.batch import split_batch
-from launcher.planning.divisors import largest_divisor
 from launcher.planning.batch_problems import LARGEST_AUTO_MICRO_BATCH
+from launcher.planning.divisors import largest_divisor
 from launcher.spec.launch import Launch
 from launcher.spec.parallel import Parallel
 from launcher.spec.recipe import EncoderDecoderLength

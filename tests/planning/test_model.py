@@ -69,6 +69,7 @@ def test_heads_that_do_not_divide():
         ({"sequence_length": None}, "sequence_length"),
         ({"sequence_length": None, "model": Model(kind="lstm")}, "sequence_length"),
         ({"model": Model(kind="module")}, "model.module"),
+        ({"model": Model(kind="moe")}, "model.num_experts"),
     ],
 )
 def test_missing_keys(keys, path):
@@ -103,13 +104,11 @@ def test_lengths_of_an_encoder_decoder_are_for_an_encoder_decoder():
     assert codes(refusal) == ["wrong-type"]
 
 
-@pytest.mark.parametrize("name", ["preset", "config", "module"])
-def test_dimensions_from_elsewhere_are_not_derived(name):
-    """A preset, a config or a module brings its own width."""
-    model = Model(**{name: "x"}, kind="module" if name == "module" else "decoder")
-    plan = plan_of(hidden_size=None, model=model)
+def test_dimensions_of_a_module_are_not_derived():
+    """A module brings its own width."""
+    plan = plan_of(hidden_size=None, model=Model(kind="module", module="x"))
     assert plan.model.num_layers is None
-    assert plan.model.others[name] == "x"
+    assert plan.model.others["module"] == "x"
     assert codes(plan) == ["not-yet-used"]
 
 
@@ -142,22 +141,6 @@ def test_parameters_of_published_models(hidden, length, model, published):
     """The count is that of the published checkpoint."""
     found = plan_of(hidden_size=hidden, sequence_length=length, model=model).model
     assert found.num_parameters == found.num_active_parameters == found.num_trainable_parameters == published
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        Model(kind="encoder"),
-        Model(kind="moe"),
-        Model(gated_mlp=True),
-        Model(norm="rmsnorm"),
-        Model(norm="groupnorm"),
-        Model(kv_latent_dim=64),
-    ],
-)
-def test_parameters_that_no_public_model_tells(model):
-    """Where it is not known which biases there are, the number is unknown."""
-    assert plan_of(model=model).model.num_parameters is None
 
 
 def test_an_image_has_no_positions_to_learn_without_a_length():

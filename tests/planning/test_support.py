@@ -16,8 +16,6 @@ from launcher.units import parse_amount
 
 USES = {
     "stages": {"stages": (Stage(until=parse_amount("1M samples", kind="ramp")), Stage())},
-    "model.preset": {"model": Model(preset="llama-3-8b")},
-    "model.config": {"model": Model(config="config.json")},
     "model.module": {"model": Model(kind="module", module="a.b:c")},
     "data.kind": {"data": Data(kind="stream"), "launch": Launch(runtime=True)},
     "schedule.owner": {"schedule": Schedule(owner="engine:WarmupDecayLR")},
@@ -101,7 +99,7 @@ def test_paths_are_paths_of_a_recipe():
 
 def test_long_values_are_cut():
     """A note shows the value, not the whole file."""
-    recipe = recipe_of(model=Model(config=f"{'folder/' * 40}config.json"))
+    recipe = recipe_of(launch=Launch(template=f"{'folder/' * 40}site.in"))
     (note,) = not_yet_used(recipe)
     assert len(note.message) < 140
     assert "...` is not used yet" in note.message

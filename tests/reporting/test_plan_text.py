@@ -40,8 +40,19 @@ def block(lines, label):
 
 
 def test_the_first_line_answers():
-    """Verdict, world and who starts it stand in the first line."""
-    assert text_of({**THREE, **TWO})[0] == ("unknown-memory   2 x CPU (1 node x 2)   torchrun ddp over local")
+    """Verdict, memory, world and who starts it stand in the first line."""
+    first = text_of({**THREE, **TWO})[0]
+    assert re.sub(r"[0-9]+\.[0-9]+", "N", first) == (
+        "unknown-memory   N expected, N worst GiB   2 x CPU (1 node x 2)   torchrun ddp over local"
+    )
+
+
+def test_a_first_line_that_is_too_long_becomes_two():
+    """A plan for many devices says how it is started in the next line."""
+    cluster = {"nodes": 128, "devices_per_node": 8, "device": "h100-sxm-80gb"}
+    first, second, *_ = text_of({**THREE, "global_batch_size": 4096, "cluster": cluster})
+    assert first.startswith("fits   ")
+    assert second == "1024 x H100-SXM-80GB (128 nodes x 8)   torchrun ddp over local"
 
 
 def test_the_batch_identity_with_its_numbers():

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from launcher.planning.divisors import divisors
+from launcher.planning.memory.counting import Parameters, count_parameters
 from launcher.planning.memory.estimate import Estimate, estimate_memory
 from launcher.planning.memory.from_recipe import network_of, setting_of
 from launcher.planning.memory.kinds import KINDS
@@ -28,7 +29,7 @@ class Budget:
     layout: LayoutPlan
     network: Network
     precision: PrecisionPlan
-    num_parameters: int | None
+    parameters: Parameters
     usable: int | None
     """Bytes; None where nobody knows."""
 
@@ -43,10 +44,13 @@ class Budget:
     def load_bytes(self) -> int:
         """Host memory of one node while every process builds its copy of the model before it moves to the device."""
         setting = self._setting(micro_batch_size=1, gradient_accumulation_steps=1)
-        parts = KINDS[self.network.kind](self.network, setting)
-        count: int = sum(part.repeat * weights.count for part in parts for weights in part.weights)
         shared = setting.layout.tensor * setting.layout.pipeline
-        return count * setting.formats.parameter_bytes * setting.layout.devices_per_node // shared
+        return (
+            self.parameters.total
+            * setting.formats.parameter_bytes
+            * setting.layout.devices_per_node
+            // shared
+        )
 
     def evaluation_bytes(self) -> int | None:
         """Peak of an evaluation on one rank, in bytes; None where the recipe names no evaluation batch."""
@@ -79,7 +83,7 @@ class Budget:
             recipe=self.recipe,
             layout=self.layout,
             precision=self.precision,
-            num_parameters=self.num_parameters,
+            num_parameters=self.parameters.total,
             micro_batch_size=micro_batch_size,
             gradient_accumulation_steps=gradient_accumulation_steps,
         )
@@ -89,13 +93,14 @@ def budget_of(
     *, recipe: Recipe, layout: LayoutPlan, cluster: Cluster, model: ModelPlan | None
 ) -> Budget | None:
     """The budget of a recipe; None where its dimensions are not known here."""
-    if model is None or recipe.model.kind not in KINDS or recipe.model.preset or recipe.model.config:
+    if model is None or recipe.model.kind not in KINDS:
         return None
+    network = network_of(recipe=recipe, model=model)
     return Budget(
         recipe=recipe,
         layout=layout,
-        network=network_of(recipe=recipe, model=model),
+        network=network,
         precision=precision_plan(recipe=recipe, layout=layout),
-        num_parameters=model.num_parameters,
+        parameters=count_parameters(network),
         usable=usable_bytes(layout=layout, cluster=cluster),
     )

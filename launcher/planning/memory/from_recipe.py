@@ -26,6 +26,9 @@ def network_of(*, recipe: Recipe, model: ModelPlan) -> Network:
     return Network(
         kind=written.kind,
         implementation=_implementation(recipe),
+        family=written.family,
+        num_encoder_layers=written.num_encoder_layers,
+        bias=written.bias,
         hidden_size=model.hidden_size or 0,
         num_layers=model.num_layers or 0,
         num_attention_heads=model.num_attention_heads or 0,
@@ -33,7 +36,9 @@ def network_of(*, recipe: Recipe, model: ModelPlan) -> Network:
         head_dim=model.head_dim or 0,
         intermediate_size=inner,
         vocab_size=model.vocab_size or 0,
-        max_positions=_longest(recipe) if written.position == "learned" else 0,
+        max_positions=(written.max_position_embeddings or _longest(recipe))
+        if written.position == "learned"
+        else 0,
         gated_mlp=written.gated_mlp,
         activation=written.activation,
         norm=written.norm,
@@ -47,6 +52,9 @@ def network_of(*, recipe: Recipe, model: ModelPlan) -> Network:
         first_dense_layers=written.first_dense_layers,
         capacity_factor=written.capacity_factor,
         kv_latent_dim=written.kv_latent_dim or 0,
+        q_latent_dim=written.q_latent_dim or 0,
+        rotary_dim=written.rotary_dim or 0,
+        value_dim=written.value_dim or 0,
         sliding_window=written.sliding_window,
         input_size=written.input_size or 0,
         output_size=written.output_size or 0,

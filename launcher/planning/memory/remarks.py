@@ -23,10 +23,11 @@ def memory_remarks(
     if verdict == "tight" and plan.usable_bytes is not None:
         found.append(_tight(plan, plan.usable_bytes))
     logits = plan.components.get("logits", 0)
-    if recipe.loss.logits == "full" and logits > _DOMINANT * plan.peak_bytes:
+    scarce = plan.usable_bytes is not None and plan.device != "cpu"
+    if scarce and recipe.loss.logits == "full" and logits > _DOMINANT * plan.peak_bytes:
         found.append(_logits(plan, logits))
     buffers = plan.components.get("communication_buffers", 0)
-    if buffers > _DOMINANT * plan.peak_bytes:
+    if scarce and buffers > _DOMINANT * plan.peak_bytes:
         found.append(_buffers(plan, buffers))
     return tuple(found)
 
@@ -34,8 +35,8 @@ def memory_remarks(
 def unknown_memory(recipe: Recipe) -> tuple[Problem, ...]:
     """Why there is no estimate at all."""
     model = recipe.model
-    if model.preset or model.config or model.module:
-        return ()  # said by the key itself, whose dimensions are not read
+    if model.module:
+        return ()  # said by the key itself
     if model.kind == "module":
         return (
             Problem(

@@ -18,7 +18,6 @@ from launcher.planning.model import solve_model
 from launcher.planning.optimizer import precision_plan
 from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
-from launcher.spec.model import Adapter
 from launcher.spec.parallel import Parallel
 from launcher.spec.plan import Alternative, BatchPlan
 from launcher.spec.recipe import EncoderDecoderLength, Recipe
@@ -144,9 +143,7 @@ def _smaller_micro_batches(asked: _Asked) -> Iterator[_Way]:
         keys: tuple[Key, ...] = (("micro_batch_size", smaller),)
         if asked.recipe.gradient_accumulation_steps != "auto":
             keys = (*keys, ("gradient_accumulation_steps", accumulation))
-        yield _Way(
-            keys=keys, keeps=_EXACT, changes=(f"micro {smaller} x accumulation {accumulation}, nothing else",)
-        )
+        yield _Way(keys=keys, keeps=_EXACT, changes=(f"micro {smaller} x accumulation {accumulation}",))
 
 
 def _same_gradient(asked: _Asked) -> Iterator[_Way]:
@@ -157,7 +154,7 @@ def _same_gradient(asked: _Asked) -> Iterator[_Way]:
     if recipe.model.kind in _TRANSFORMERS and recipe.loss.logits != "fused":
         yield _way("loss.logits", "fused", "the script's loss")
     if recipe.optimizer.implementation in {"auto", "foreach"}:
-        yield _way("optimizer.implementation", "fused", "nothing else")
+        yield _way("optimizer.implementation", "fused", "the optimizer's kernels")
     if recipe.activation_checkpointing == "none" and recipe.attention == "eager":
         yield _way("activation_checkpointing", "selective", "attention computed twice")
     if recipe.activation_checkpointing != "full":
@@ -180,7 +177,7 @@ def _sharding(asked: _Asked) -> Iterator[_Way]:
     now = layout.zero_stage or 0
     for stage in range(max(1, now + 1), 4) if ranks > 1 else ():
         keys = (*engine, ("parallel.data.strategy", "zero"), ("parallel.data.stage", stage))
-        more = "half as much communication again" if stage == 3 else "states over the ranks, nothing else"
+        more = "half as much communication again" if stage == 3 else "states shared by the ranks"
         yield _Way(keys=keys, keeps=_EXACT, changes=(more,))
     if data.offload == "none":
         keys = (*engine, ("parallel.data.strategy", "zero"), ("parallel.data.stage", max(2, now)))
@@ -213,9 +210,8 @@ def _other_training(asked: _Asked) -> Iterator[_Way]:
                 changes=(f"nodes {nodes} -> {nodes * factor}",),
             )
     if recipe.model.kind in {"decoder", "moe"} and recipe.model.adapter is None:
-        adapter = Adapter(targets=("q_proj", "v_proj"))
         yield _Way(
-            keys=(("model.adapter", adapter),),
+            keys=(("model.adapter.rank", 16), ("model.adapter.targets", ("q_proj", "v_proj"))),
             keeps=("batch",),
             changes=("only adapters of rank 16 are trained",),
         )
@@ -226,7 +222,8 @@ def _other_training(asked: _Asked) -> Iterator[_Way]:
             keeps=("batch", "model"),
             changes=("context halves, tokens per step too",),
         )
-    if recipe.hidden_size is not None and recipe.hidden_size % 128 == 0:
+    named = recipe.model.preset is not None or recipe.model.config is not None
+    if recipe.hidden_size is not None and recipe.hidden_size % 128 == 0 and not named:
         yield _Way(
             keys=(("hidden_size", recipe.hidden_size // 2),),
             keeps=("batch",),

@@ -1,0 +1,90 @@
+"""A Hugging Face config.json in the words of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["dimensions_of", "known_types"]
+
+# key of a recipe -> names it has had, most common first; transformers@5.23.0 models/*/configuration_*.py
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "hidden_size": ("hidden_size", "n_embd", "d_model"),
+    "num_layers": ("num_hidden_layers", "n_layer", "num_decoder_layers", "num_layers"),
+    "num_attention_heads": ("num_attention_heads", "n_head", "num_heads"),
+    "num_key_value_heads": ("num_key_value_heads",),
+    "head_dim": ("head_dim", "d_kv"),
+    "intermediate_size": ("intermediate_size", "n_inner", "d_ff", "ffn_dim"),
+    "vocab_size": ("vocab_size",),
+    "tie_word_embeddings": ("tie_word_embeddings",),
+    "max_position_embeddings": ("max_position_embeddings", "n_positions"),
+    "sliding_window": ("sliding_window",),
+    "num_experts": ("num_local_experts", "num_experts", "n_routed_experts"),
+    "num_experts_per_token": ("num_experts_per_tok",),
+    "moe_intermediate_size": ("moe_intermediate_size",),
+    "num_shared_experts": ("n_shared_experts",),
+    "first_dense_layers": ("first_k_dense_replace",),
+    "kv_latent_dim": ("kv_lora_rank",),
+    "q_latent_dim": ("q_lora_rank",),
+    "rotary_dim": ("qk_rope_head_dim",),
+    "value_dim": ("v_head_dim",),
+    "image_size": ("image_size",),
+    "patch_size": ("patch_size",),
+}
+_DROPOUT = ("hidden_dropout_prob", "resid_pdrop", "hidden_dropout", "dropout_rate", "dropout")
+_ACTIVATION = ("hidden_act", "activation_function", "hidden_activation", "dense_act_fn")
+_ACTIVATIONS = {"gelu_pytorch_tanh": "gelu", "gelu_python": "gelu", "gelu_fast": "gelu_new", "swish": "silu"}
+
+_ROTARY = {"norm": "rmsnorm", "gated_mlp": True, "position": "rotary"}
+_LEARNED = {"norm": "layernorm", "gated_mlp": False, "position": "learned", "bias": True}
+
+# model_type -> what its code fixes, and what its configuration class has where the file is silent
+_TYPES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    "llama": (_ROTARY, {"tie_word_embeddings": False, "activation": "silu"}),
+    "mistral": (_ROTARY, {"tie_word_embeddings": False, "activation": "silu"}),
+    "qwen2": (_ROTARY, {"tie_word_embeddings": False, "activation": "silu"}),
+    "qwen3": (_ROTARY, {"tie_word_embeddings": False, "activation": "silu"}),
+    "gemma": (_ROTARY, {"tie_word_embeddings": True, "activation": "gelu"}),
+    "mixtral": ({**_ROTARY, "kind": "moe"}, {"tie_word_embeddings": False, "activation": "silu"}),
+    "deepseek_v3": ({**_ROTARY, "kind": "moe"}, {"tie_word_embeddings": False, "activation": "silu"}),
+    "gpt2": (_LEARNED, {"tie_word_embeddings": True, "activation": "gelu_new"}),
+    "opt": (_LEARNED, {"tie_word_embeddings": True, "activation": "relu"}),
+    "gpt_neox": (
+        {"norm": "layernorm", "gated_mlp": False, "position": "rotary", "bias": True},
+        {"tie_word_embeddings": False, "activation": "gelu"},
+    ),
+    "bert": ({**_LEARNED, "kind": "encoder"}, {"tie_word_embeddings": True, "activation": "gelu"}),
+    "t5": (
+        {"kind": "encoder-decoder", "norm": "rmsnorm", "position": "none"},
+        {"tie_word_embeddings": True, "activation": "relu", "gated_mlp": False},
+    ),
+    "vit": ({"kind": "vit", "norm": "layernorm", "gated_mlp": False}, {"activation": "gelu"}),
+}
+
+
+def known_types() -> tuple[str, ...]:
+    """Every `model_type` that can be read, in order."""
+    return tuple(sorted(_TYPES))
+
+
+def dimensions_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of `model`, and `hidden_size`, of a configuration whose model_type is known.
+
+    Raises KeyError for another model_type.
+    """
+    name = str(config.get("model_type"))
+    fixed, silent = _TYPES[name]
+    found: dict[str, Any] = {"kind": "decoder", "family": name, **silent}
+    for key, names in _NAMES.items():
+        value = next((config[each] for each in names if config.get(each) is not None), None)
+        if value is not None:
+            found[key] = value
+    dropout = next((config[each] for each in _DROPOUT if isinstance(config.get(each), int | float)), None)
+    if dropout:
+        found["dropout"] = float(dropout)
+    activation = next((config[each] for each in _ACTIVATION if isinstance(config.get(each), str)), None)
+    if activation is not None:
+        found["activation"] = _ACTIVATIONS.get(activation, activation)
+    if name == "t5" and "gated" in str(config.get("feed_forward_proj", "")):
+        found["gated_mlp"] = True
+    return {**found, **fixed}
