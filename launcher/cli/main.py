@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from launcher.cli import engines_command, plan_command, render_command, run_command, schema_command
+from launcher.cli import (
+    engines_command,
+    plan_command,
+    render_command,
+    run_command,
+    schema_command,
+    trace_command,
+)
 from launcher.cli.surroundings import Surroundings
 from launcher.errors import LauncherError
 
@@ -19,6 +26,7 @@ _COMMANDS = {
     "plan": plan_command,
     "render": render_command,
     "run": run_command,
+    "trace": trace_command,
     "schema": schema_command,
     "engines": engines_command,
 }

@@ -46,9 +46,7 @@ class Model:
     config: Text | None = None
     """Path of a Hugging Face config.json, instead of dimensions."""
     module: Annotated[str, "function"] | None = None
-    """`package.file:function` that returns a module and a sample batch."""
-    family: Text | None = None
-    """Hugging Face `model_type` whose layers these are (`llama`); from norm, gate and positions when absent."""
+    """`package.file:function`, called with the sizes it takes by name; returns a module and a sample batch."""
     num_layers: Count | None = None
     """Depth; hidden_size / 64 when absent."""
     num_encoder_layers: Count | None = None

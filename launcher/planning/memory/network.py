@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from launcher.spec.model import Adapter
 
@@ -71,3 +73,5 @@ class Network:
     num_classes: int = 0
     adapter: Adapter | None = None
     frozen: tuple[str, ...] = ()
+    trace: Mapping[str, Any] | None = None
+    """What `batchwright trace` has found of kind module (launcher/planning/memory/traced.py)."""

@@ -1,0 +1,89 @@
+"""Where a person's module runs while it is traced: tensors without numbers, counted, under the device's kernels.
+
+Imports torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from launcher.measuring.emulation import CudaKernels
+from launcher.measuring.live_bytes import LiveBytes
+
+__all__ = ["DTYPES", "Surroundings", "surroundings"]
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp8": torch.bfloat16}
+"""What is stored beside fp8 products is bf16."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a trace runs in."""
+
+    book: LiveBytes
+    forward: Callable[[], AbstractContextManager[Any]]
+    """Around the forward pass: kernels and autocast."""
+    backward: Callable[[], AbstractContextManager[Any]]
+    """Around the backward pass: autocast has been left, its copies of weights are whose saved them."""
+
+
+class _Fake(FakeTensorMode):  # type: ignore[misc]
+    def __deepcopy__(self, _memo: Any) -> _Fake:
+        """Copies of a module stay in the same trace (nn.TransformerEncoder copies its layer)."""
+        return self
+
+
+@contextmanager
+def surroundings(request: Mapping[str, Any]) -> Iterator[Surroundings]:
+    """device_kind, compute and autocast of a request."""
+    dtype = DTYPES[request["compute"]]
+    autocast = dtype if request["autocast"] else None
+
+    def kernels() -> AbstractContextManager[Any]:
+        if request["device_kind"] == "cuda":
+            return CudaKernels(autocast=autocast)
+        return nullcontext() if autocast is None else torch.autocast("cpu", autocast)
+
+    with ExitStack() as stack:
+        stack.callback(setattr, torch.nn.Module, "_apply", torch.nn.Module._apply)  # noqa: SLF001
+        torch.nn.Module._apply = _apply  # noqa: SLF001
+        _quiet_masks()
+        stack.enter_context(_Fake(allow_non_fake_inputs=True))
+        book = stack.enter_context(LiveBytes())
+        on_cuda = request["device_kind"] == "cuda"
+        yield Surroundings(book=book, forward=kernels, backward=kernels if on_cuda else nullcontext)
+
+
+def _apply(module: Any, change: Callable[[Any], Any], recurse: bool = True) -> Any:
+    """`module.to(...)` in place; torch swaps parameters instead, which tensors without numbers refuse.
+
+    Source: pytorch@v2.13.0 torch/nn/modules/module.py:Module._apply.
+    """
+    if recurse:
+        for child in module.children():
+            child._apply(change)  # noqa: SLF001
+    for parameter in module._parameters.values():  # noqa: SLF001
+        if parameter is not None:
+            with torch.no_grad():
+                parameter.data = change(parameter)
+    for name, buffer in module._buffers.items():  # noqa: SLF001
+        if buffer is not None:
+            module._buffers[name] = change(buffer)  # noqa: SLF001
+    return module
+
+
+def _quiet_masks() -> None:
+    """Keeps transformers from making a mask, because it is traced, that it would not make in training.
+
+    Source: transformers@v5.23.0 src/transformers/masking_utils.py:find_packed_sequence_indices.
+    """
+    masks = sys.modules.get("transformers.masking_utils")
+    if masks is not None:
+        masks.find_packed_sequence_indices = lambda *_arguments, **_keywords: None  # type: ignore[attr-defined]
