@@ -47,6 +47,8 @@ class Model:
     """Path of a Hugging Face config.json, instead of dimensions."""
     module: Annotated[str, "function"] | None = None
     """`package.file:function`, called with the sizes it takes by name; returns a module and a sample batch."""
+    family: Text | None = None
+    """Hugging Face `model_type` whose layers these are (`llama`); from norm, gate and positions when absent."""
     num_layers: Count | None = None
     """Depth; hidden_size / 64 when absent."""
     num_encoder_layers: Count | None = None
