@@ -98,10 +98,7 @@ def lenders(*, implementation: str, kind: str, family: str | None, style: Style)
     return Lenders(
         implementation,
         whole,
-        *(
-            whole if _agrees(known[whole][1], style, aspects) else _nearest(known, style, kind, aspects)
-            for aspects in (("norm",), ("position",), ("gated",))
-        ),
+        *(_lender(known, whole, style, kind, aspect) for aspect in ("norm", "position", "gated")),
     )
 
 
@@ -152,6 +149,18 @@ def _style(family: Family) -> Style:
     return Style(family.norm, family.gated, family.position, family.activation, family.mlp_bias)
 
 
+def _lender(
+    known: Mapping[str, tuple[str, Style]], whole: str, style: Style, kind: str, aspect: str
+) -> str:
+    """The family that lends a part: the whole's own unless only another one agrees."""
+    if _agrees(known[whole][1], style, (aspect,)):
+        return whole
+    other = _nearest(known, style, kind, (aspect,))
+    return other if _agrees(known[other][1], style, (aspect,)) else whole
+
+
+_UNPLACED = ("none", "relative", "alibi")
+"""Positions that add nothing to embeddings, queries and keys."""
 _ASPECTS = {"gated": 16, "norm": 8, "position": 4, "activation": 2, "bias": 1}
 
 
@@ -179,10 +188,15 @@ def _distance(one: Style, other: Style, aspects: tuple[str, ...] = tuple(_ASPECT
 
 
 def _agrees(one: Style, other: Style, aspects: tuple[str, ...]) -> bool:
-    return all(
-        getattr(one, name) == getattr(other, name) or (name == "bias" and None in (one.bias, other.bias))
-        for name in aspects
-    )
+    return all(_same(name, getattr(one, name), getattr(other, name)) for name in aspects)
+
+
+def _same(aspect: str, one: object, other: object) -> bool:
+    if one == other:
+        return True
+    if aspect == "bias":
+        return None in (one, other)
+    return aspect == "position" and one in _UNPLACED and other in _UNPLACED
 
 
 def _with_dropout(wanted: Wanted, *, dropout: bool) -> Wanted:

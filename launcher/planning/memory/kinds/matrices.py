@@ -53,7 +53,7 @@ def attention_matrices(network: Network, family: Family, *, prefix: str = "") ->
     hidden, query = network.hidden_size, query_width(network)
     key = (network.num_key_value_heads or network.num_attention_heads) * network.head_dim
     last = Matrix(name=f"{prefix}o_proj", inputs=query, outputs=hidden, bias=out, split="rows")
-    if family.fused_query and not prefix:
+    if family.fused_query and not prefix and not _adapted_apart(network):
         return (
             Matrix(name="qkv_proj", inputs=hidden, outputs=query + 2 * key, bias=into, split="columns"),
             last,
@@ -125,6 +125,14 @@ def _biases(network: Network, family: Family) -> tuple[bool, bool]:
     if network.bias is None:
         return family.query_bias, family.output_bias
     return network.bias, network.bias
+
+
+def _adapted_apart(network: Network) -> bool:
+    """Whether query, key and value have adapters of their own, though they come out of one matrix."""
+    if network.adapter is None:
+        return False
+    apart = {"q_proj", "k_proj", "v_proj"}
+    return network.implementation == "litgpt" or not apart.isdisjoint(network.adapter.targets)
 
 
 def _latent_attention(network: Network) -> tuple[Matrix, ...]:

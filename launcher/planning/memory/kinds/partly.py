@@ -7,13 +7,14 @@ Source: pytorch@v2.13.0 tools/autograd/derivatives.yaml (mm, linear, mul save wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
+from launcher.planning.memory.kinds.adapters import adapter_bytes, reads_copy
 from launcher.planning.memory.kinds.composing import LayerBytes
 from launcher.planning.memory.kinds.matrices import Matrix
 from launcher.planning.memory.kinds.symbols import compute_bytes
-from launcher.planning.memory.kinds.training import adapted, is_trained
+from launcher.planning.memory.kinds.training import adapted, is_trained, stored_bytes
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.polynomial import Polynomial, added
 from launcher.planning.memory.setting import Setting
@@ -32,22 +33,18 @@ def partly_trained(
     if network.adapter is None and not network.frozen:
         return layer
     matrices = tuple(matrices)
-    size = compute_bytes(setting)
-    entering = [matrix for matrix in matrices if matrix.inputs == network.hidden_size and not _leaves(matrix)]
-    attention = [matrix for matrix in entering if _of_attention(matrix)]
-    feed_forward = [
-        matrix
-        for matrix in entering
-        if not _of_attention(matrix) and "." not in matrix.name and matrix.name != "router"
-    ]
+    attention = [matrix for matrix in matrices if _of_attention(matrix)]
+    rest = [matrix for matrix in matrices if not _of_attention(matrix)]
     kept = [matrix for matrix in matrices if _needs_input(network, setting, matrix)]
     core_less: Polynomial = {
-        **_unread(network, setting, attention, tokens=tokens),
-        **_unread_inside(setting, matrices, kept, tokens=tokens, names=("o_proj", *_INSIDE)),
+        **_unread(network, setting, _entering(attention), tokens=tokens),
+        **_unread_inside(network, setting, matrices, kept, tokens=tokens, names=("o_proj", *_INSIDE)),
     }
     mlp_less = added(
-        _unread(network, setting, feed_forward, tokens=tokens),
-        _unread_inside(setting, matrices, kept, tokens=tokens, names=("down_proj", "shared.down_proj"))
+        _unread(network, setting, _entering(rest), tokens=tokens),
+        _unread_inside(
+            network, setting, matrices, kept, tokens=tokens, names=("down_proj", "shared.down_proj")
+        )
         if network.gated_mlp or network.activation not in _KEEPS_RESULT
         else {},
     )
@@ -56,11 +53,11 @@ def partly_trained(
         norm=added(layer.norm, frozen_norm(network, setting, tokens=tokens, norms=2), -1),
         attention=added(
             added(layer.attention, core_less, -1),
-            _adapters(network, setting, matrices, attention=True, tokens=tokens, size=size),
+            adapter_bytes(network, setting, attention, tokens=tokens),
         ),
         mlp=added(
             added(layer.mlp, mlp_less, -1),
-            _adapters(network, setting, matrices, attention=False, tokens=tokens, size=size),
+            adapter_bytes(network, setting, rest, tokens=tokens),
         ),
     )
 
@@ -95,13 +92,25 @@ def without_first_norm(network: Network, layer: LayerBytes) -> LayerBytes:
 
 
 def _needs_input(network: Network, setting: Setting, matrix: Matrix) -> bool:
-    reads = setting.formats.autocast or compute_bytes(setting) == 4 or not _copies(network)
-    return is_trained(network, matrix.name) or (adapted(network, matrix) and reads)
+    """Whether a matrix or its adapter keeps what goes in; bitsandbytes' 4-bit product did, needed or not.
+
+    Source: bitsandbytes@0.42.0 autograd/_functions.py MatMul4Bit.forward (ctx.tensors = (A, B)).
+    """
+    if is_trained(network, matrix.name):
+        return True
+    if network.implementation == "litgpt" and stored_bytes(network, matrix) is not None:
+        return True
+    return adapted(network, matrix) and not reads_copy(network, setting)
 
 
-def _copies(network: Network) -> bool:
-    """Whether adapters read a copy of the input in their own format."""
-    return network.implementation == "transformers"
+def _entering(matrices: Iterable[Matrix]) -> list[Matrix]:
+    """Those that read the residual stream behind its norm; a router always does."""
+    inner = ("o_proj", "down_proj", "q_b_proj", "kv_b_proj")
+    return [
+        matrix
+        for matrix in matrices
+        if matrix.name.rpartition(".")[0] == "" and matrix.name not in (*inner, "router")
+    ]
 
 
 def _unread(network: Network, setting: Setting, entering: list[Matrix], *, tokens: str) -> Polynomial:
@@ -117,52 +126,28 @@ def _unread(network: Network, setting: Setting, entering: list[Matrix], *, token
 
 
 def _unread_inside(
-    setting: Setting, matrices: tuple[Matrix, ...], kept: list[Matrix], *, tokens: str, names: tuple[str, ...]
+    network: Network,
+    setting: Setting,
+    matrices: tuple[Matrix, ...],
+    kept: list[Matrix],
+    *,
+    tokens: str,
+    names: tuple[str, ...],
 ) -> Polynomial:
-    """Inputs of matrices further in that nothing else keeps; SDPA keeps what it puts out itself."""
-    size = compute_bytes(setting)
+    """Inputs of matrices further in that nothing else keeps; SDPA keeps what it puts out itself, LitGPT copies it."""
+    size, copied = compute_bytes(setting), network.implementation == "litgpt"
     less: Polynomial = {}
     for matrix in matrices:
         if matrix.name not in names or matrix in kept:
             continue
-        if matrix.name == "o_proj" and setting.attention != "eager":
+        if matrix.name == "o_proj" and setting.attention != "eager" and not copied:
             continue
         symbol = _WIDTHS.get(matrix.name) or _INSIDE[matrix.name]
         less = added(less, {f"{tokens}*{symbol}": size})
     return less
 
 
-def _adapters(
-    network: Network,
-    setting: Setting,
-    matrices: tuple[Matrix, ...],
-    *,
-    attention: bool,
-    tokens: str,
-    size: int,
-) -> Polynomial:
-    """What adapters keep: the input of the second factor, and a cast copy of the input where formats differ."""
-    total: Polynomial = {}
-    for matrix in matrices:
-        if _of_attention(matrix) is attention and adapted(network, matrix):
-            total = added(total, dict(_adapter(network, setting, matrix, tokens=tokens, size=size)))
-    return total
-
-
-def _adapter(
-    network: Network, setting: Setting, matrix: Matrix, *, tokens: str, size: int
-) -> Iterator[tuple[str, float]]:
-    assert network.adapter is not None
-    wide = 4 if _copies(network) and not setting.formats.autocast else size
-    copied = wide * matrix.inputs if _copies(network) and wide != size else 0
-    yield tokens, wide * network.adapter.rank + copied
-
-
 def _of_attention(matrix: Matrix) -> bool:
     return matrix.name.rpartition(".")[2] in (
         "q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj", "q_a_proj", "q_b_proj", "kv_a_proj", "kv_b_proj"
     )  # fmt: skip
-
-
-def _leaves(matrix: Matrix) -> bool:
-    return matrix.name.rpartition(".")[2] in ("o_proj", "down_proj", "q_b_proj", "kv_b_proj")

@@ -1,0 +1,56 @@
+"""What low-rank adapters keep beside frozen matrices, in the two libraries that most people train them with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from launcher.planning.memory.kinds.matrices import Matrix
+from launcher.planning.memory.kinds.symbols import compute_bytes
+from launcher.planning.memory.kinds.training import adapted
+from launcher.planning.memory.network import Network
+from launcher.planning.memory.polynomial import Polynomial
+from launcher.planning.memory.setting import Setting
+
+__all__ = ["adapter_bytes", "reads_copy"]
+
+
+def adapter_bytes(
+    network: Network, setting: Setting, matrices: Sequence[Matrix], *, tokens: str = "t"
+) -> Polynomial:
+    """Bytes that the adapters beside these matrices keep for the backward pass, in numbers per token."""
+    chosen = [matrix for matrix in matrices if adapted(network, matrix)]
+    if network.adapter is None or not chosen:
+        return {}
+    own = _litgpt if network.implementation == "litgpt" else _peft
+    return {tokens: own(network, setting, chosen)}
+
+
+def reads_copy(network: Network, setting: Setting) -> bool:
+    """Whether adapters read a copy of a layer's input in their own, wider format."""
+    wide = compute_bytes(setting) == 4 or setting.formats.autocast
+    return network.implementation != "litgpt" and not wide
+
+
+def _peft(network: Network, setting: Setting, chosen: Sequence[Matrix]) -> float:
+    """fp32 factors beside a base in 16 bits: each keeps an fp32 copy of its input; and what goes into the second one.
+
+    Source: huggingface/peft@v0.17.0 tuners/lora/layer.py Linear.forward (_cast_input_dtype), lora_dropout 0.
+    """
+    assert network.adapter is not None
+    copied = reads_copy(network, setting)
+    size = 4 if copied else compute_bytes(setting)
+    return sum(size * network.adapter.rank + (size * matrix.inputs if copied else 0) for matrix in chosen)
+
+
+def _litgpt(network: Network, setting: Setting, chosen: Sequence[Matrix]) -> float:
+    """A mask of the dropout before each first factor, and query, key and value updates where one of them has none.
+
+    Source: Lightning-AI/litgpt@5dabf5f6 litgpt/lora.py LoRAQKVLinear.{forward,zero_pad} (lora_dropout 0.05);
+    pytorch@v2.4.0 tools/autograd/derivatives.yaml: index_copy keeps its source.
+    """
+    assert network.adapter is not None
+    size = compute_bytes(setting)
+    of_query = [matrix for matrix in chosen if matrix.name in ("q_proj", "k_proj", "v_proj")]
+    padded = size * sum(matrix.outputs for matrix in of_query) if len(of_query) < 3 else 0
+    masks = sum(matrix.inputs for matrix in chosen if matrix not in of_query[1:])
+    return size * network.adapter.rank * len(chosen) + masks + padded
