@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from launcher.planning.memory.formats import compute_bytes
@@ -50,10 +50,25 @@ class _Moment:
 def peaks(stage: StageBytes) -> Mapping[Phase, Mapping[str, int]]:
     """Components of the largest moment of every phase, in bytes."""
     return {
-        "forward-end": _components(stage, _forward_end(stage)),
+        "forward-end": _components(stage, max(_forward(stage), key=_Moment.bytes)),
         "backward": _components(stage, max(_backward(stage), key=_Moment.bytes)),
         "optimizer-step": _components(stage, max(_step(stage), key=_Moment.bytes)),
     }
+
+
+def _forward(stage: StageBytes) -> Iterator[_Moment]:
+    """End of the forward pass, and what the last copy of every part holds for a moment on the way there."""
+    end = _forward_end(stage)
+    yield end
+    later, gone = 0, 0
+    for number in range(len(stage.stretches) - 1, -1, -1):
+        stretch = stage.stretches[number]
+        if stretch.part.forward:
+            logits = _saved_logits(stage) - gone
+            activations = end.activations - later
+            yield replace(end, activations=activations, logits=logits, working=stretch.part.forward)
+        gone += _logits(stretch, stretch.passing)
+        later += stage.kept(number, stretch.passing) - _logits(stretch, stretch.passing)
 
 
 def _forward_end(stage: StageBytes) -> _Moment:

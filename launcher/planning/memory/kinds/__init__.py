@@ -6,6 +6,7 @@ from launcher.planning.memory.kinds.dense import bag, mlp
 from launcher.planning.memory.kinds.encoder_decoder import encoder_decoder
 from launcher.planning.memory.kinds.megatron import unless_megatron
 from launcher.planning.memory.kinds.mixture import mixture
+from launcher.planning.memory.kinds.recurrent import recurrent
 from launcher.planning.memory.kinds.residual import resnet
 from launcher.planning.memory.kinds.transformer import decoder, encoder
 from launcher.planning.memory.part import Build
@@ -17,8 +18,11 @@ KINDS: dict[str, Build] = {
     "decoder": unless_megatron(decoder),
     "encoder": unless_megatron(encoder),
     "encoder-decoder": unless_megatron(encoder_decoder),
+    "gru": recurrent,
+    "lstm": recurrent,
     "mlp": mlp,
     "moe": unless_megatron(mixture),
     "resnet": resnet,
+    "rnn": recurrent,
 }
 """Kind of the recipe to the function that lays the network out in parts."""

@@ -22,6 +22,7 @@ def part_of(trace: Trace, *, name: str, **more: object) -> Part:
             weights=weights_of(trace.parameters),
             saved=trace.saved,
             backward=trace.backward,
+            backward_gradients=trace.backward_gradients,
             forward=trace.forward,
             casts=trace.casts,
             source=SOURCE,
@@ -54,7 +55,9 @@ def freeze(parts: Sequence[Part], network: Network) -> tuple[Part, ...]:
     for part in parts:
         if any(name in {part.name, part.name.split(".")[0]} for name in network.frozen):
             weights = tuple(replace(weight, trained=0) for weight in part.weights)
-            idle = {} if trained else {"saved": 0, "core": 0, "backward": 0, "casts": 0}
+            idle = (
+                {} if trained else {"saved": 0, "core": 0, "backward": 0, "backward_gradients": 0, "casts": 0}
+            )
             found.append(replace(part, weights=weights, **idle))  # type: ignore[arg-type]
         else:
             trained = trained or bool(part.weights)

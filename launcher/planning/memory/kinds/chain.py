@@ -49,8 +49,8 @@ class Operation:
     """Kept beside input and result: statistics, masks, indices."""
     casts: int = 0
     """Copies of weights in the width of the computation; their gradients are cast back in turn."""
-    keeps_casts: bool = False
-    """Whether they are kept though the input needs no gradient."""
+    casts_always: int = 0
+    """Those among them that are kept though the input needs no gradient."""
     forward_scratch: int = 0
     """Held only while it runs forward, beyond its result."""
     scratch: int = 0
@@ -69,7 +69,9 @@ class Trace:
     forward: int
     """Held at once in the forward pass beyond `saved`, at most."""
     backward: int
-    """Held at once in the backward pass beyond `saved`, with the gradients of its own parameters so far."""
+    """Held at once in the backward pass beyond `saved`, without the gradients of parameters."""
+    backward_gradients: int
+    """How much more those of its own parameters make of it."""
     casts: int
     """Share of saved that is copies of weights."""
     parameters: tuple[int, ...]
@@ -78,15 +80,16 @@ class Trace:
 def chain(operations: Sequence[Operation], given: Value, *, gradient: int = 0) -> Trace:
     """Operations one after the other, each the only reader of the one before.
 
-    `gradient`: bytes of the gradient of one parameter; 0 where it is added to one that is there already.
+    `gradient`: bytes of the gradient of one parameter.
     """
     steps, result = _steps(operations, given)
-    saved = _kept(steps)
+    saved, bare = _kept(steps), _backward(steps)
     return Trace(
         result=result,
         saved=saved,
         forward=max(0, _highest(steps) - saved),
-        backward=max(0, _backward(steps, gradient=gradient) - saved),
+        backward=max(0, bare - saved),
+        backward_gradients=max(saved, _backward(steps, gradient=gradient)) - max(saved, bare),
         casts=sum(step.casts for step in steps),
         parameters=_parameters(operations),
     )
@@ -104,20 +107,38 @@ def branch(
     shorts, _ = _steps(shortcut, Value(elements=given.elements, width=given.width, kept=True))
     first, second, total = _kept(steps), _kept(shorts), result.size
     saved = first + second + total
+    bare = _branched(steps, shorts, before=first, given=given.size, total=total)
     passed = gradient * sum(_parameters(shortcut))
-    later = (
-        passed + given.size + _backward(steps, gradient=gradient)
-        if shortcut
-        else _backward(steps, held=total, gradient=gradient)
+    fresh = _branched(
+        steps, shorts, before=first, given=given.size, total=total, gradient=gradient, passed=passed
     )
-    sooner = first + _backward(shorts, held=total, gradient=gradient) if shortcut else 0
     return Trace(
         result=Value(elements=result.elements, width=result.width, kept=True),
         saved=saved,
         forward=max(0, _highest(steps) - saved, first + total + _highest(shorts) - saved),
-        backward=max(2 * total, sooner - saved, later - saved),
+        backward=max(2 * total, bare - saved),
+        backward_gradients=max(2 * total, fresh - saved) - max(2 * total, bare - saved),
         casts=sum(step.casts for step in (*steps, *shorts)),
         parameters=_parameters((*main, *shortcut)),
+    )
+
+
+def _branched(
+    steps: Sequence[_Step],
+    shorts: Sequence[_Step],
+    *,
+    before: int,
+    given: int,
+    total: int,
+    gradient: int = 0,
+    passed: int = 0,
+) -> int:
+    """Held at once in the backward pass of both rows, with what is still kept, in bytes."""
+    if not shorts:
+        return _backward(steps, held=total, gradient=gradient)
+    return max(
+        before + _backward(shorts, held=total, gradient=gradient),
+        passed + given + _backward(steps, gradient=gradient),
     )
 
 
@@ -170,7 +191,7 @@ def _forward(operation: Operation, given: Value) -> tuple[Value, _Step]:
     cast = reads != given.width
     read = Value(elements=given.elements, width=reads, has_gradient=given.has_gradient) if cast else given
     # a product needs its weight for the gradient of its input only; a convolution keeps it anyhow
-    casts = operation.casts * (given.has_gradient or operation.keeps_casts)
+    casts = operation.casts if given.has_gradient else operation.casts_always
     kept = operation.beside + casts
     live = given.size * (not given.kept) + read.size * cast
     if operation.keeps_input and not read.kept:
@@ -199,7 +220,7 @@ def _forward(operation: Operation, given: Value) -> tuple[Value, _Step]:
     )
 
 
-def _backward(steps: Sequence[_Step], *, gradient: int, held: int = 0) -> int:
+def _backward(steps: Sequence[_Step], *, gradient: int = 0, held: int = 0) -> int:
     """Held at once in the backward pass, at most, with what is still kept, in bytes.
 
     `held`: a gradient of the result that another branch still needs after the last operation.

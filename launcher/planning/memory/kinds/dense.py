@@ -19,7 +19,6 @@ from launcher.planning.memory.kinds.operations import (
     activation,
     cross_entropy,
     dropout,
-    gradient_of,
     linear,
     mean_squared_error,
     norm,
@@ -63,7 +62,7 @@ def bag(network: Network, setting: Setting) -> tuple[Part, ...]:
             )
         ],
         Value(elements=tokens, width=_INDEX, has_gradient=False),
-        gradient=gradient_of(setting),
+        gradient=setting.formats.gradient_bytes,
     )
     first = part_of(embedding, name="embeddings", place="first", checkpointable=False)
     body, current = _hiddens(network, setting, embedding.result, count=network.num_layers)
@@ -103,7 +102,7 @@ def _hidden(network: Network, setting: Setting, given: Value) -> tuple[Part, Val
             *dropout(setting, elements=rows * width, probability=network.dropout),
         ],
         given,
-        gradient=gradient_of(setting),
+        gradient=setting.formats.gradient_bytes,
     )
     return block_of(trace, given, name="layer"), trace.result
 
@@ -119,5 +118,5 @@ def _head(network: Network, setting: Setting, given: Value) -> Part:
         if network.num_classes
         else mean_squared_error(setting, elements=rows * outputs)
     )
-    whole = chain([last, loss], given, gradient=gradient_of(setting))
+    whole = chain([last, loss], given, gradient=setting.formats.gradient_bytes)
     return head_of(whole=whole, loss=chain([loss], score.result))

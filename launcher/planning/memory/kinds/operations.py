@@ -17,7 +17,6 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "flatten",
-    "gradient_of",
     "linear",
     "max_pool",
     "mean_pool",
@@ -37,11 +36,6 @@ _FROM_RESULT = frozenset({"relu", "tanh"})
 def width_of(setting: Setting) -> int:
     """Bytes of one number in matrix products and convolutions."""
     return 4 if setting.formats.compute == "fp32" else 2
-
-
-def gradient_of(setting: Setting) -> int:
-    """Bytes of a fresh gradient of one parameter; 0 where it is added to one that outlives the micro-batch."""
-    return 0 if setting.gradient_accumulation_steps > 1 else setting.formats.gradient_bytes
 
 
 def linear(setting: Setting, *, rows: int, given: int, result: int, bias: bool = True) -> Operation:
@@ -76,7 +70,7 @@ def conv(
         keeps_input=True,
         parameters=(weight, result) if bias else (weight,),
         casts=_casts(setting, weight),
-        keeps_casts=True,
+        casts_always=_casts(setting, weight),
         scratch=_reordered(
             setting, weight=weight, maps=elements + images * given * (size * stride) * (size * stride)
         ),

@@ -16,7 +16,6 @@ from launcher.planning.memory.kinds.operations import (
     activation,
     conv,
     cross_entropy,
-    gradient_of,
     linear,
     max_pool,
     mean_pool,
@@ -95,7 +94,7 @@ def _stem(network: Network, setting: Setting) -> tuple[Part, Value, int]:
             max_pool(elements=images * width * quarter * quarter),
         ],
         given,
-        gradient=gradient_of(setting),
+        gradient=setting.formats.gradient_bytes,
     )
     return part_of(trace, name="stem", place="first"), trace.result, quarter
 
@@ -126,7 +125,7 @@ def _traced(setting: Setting, block: _Block, given: Value) -> Trace:
             setting, given=block.given, result=block.result, kernel=1, size=block.shrunk, stride=stride
         )
     )
-    return branch([*first, relu, *last], shortcut, given, gradient=gradient_of(setting))
+    return branch([*first, relu, *last], shortcut, given, gradient=setting.formats.gradient_bytes)
 
 
 def _convolved(
@@ -150,5 +149,5 @@ def _head(network: Network, setting: Setting, given: Value, *, channels: int) ->
         linear(setting, rows=rows, given=channels, result=classes),
     ]
     loss = cross_entropy(setting, rows=rows, classes=classes)
-    whole = chain([*score, loss], given, gradient=gradient_of(setting))
+    whole = chain([*score, loss], given, gradient=setting.formats.gradient_bytes)
     return head_of(whole=whole, loss=chain([loss], chain(score, given).result), name="fc")
