@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from launcher.catalog.devices import DEVICES
@@ -18,6 +18,7 @@ from launcher.planning.model import solve_model
 from launcher.planning.optimizer import precision_plan
 from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
+from launcher.spec.measurement import Measurement
 from launcher.spec.parallel import Parallel
 from launcher.spec.plan import Alternative, BatchPlan
 from launcher.spec.recipe import EncoderDecoderLength, Recipe
@@ -54,14 +55,17 @@ class _Asked:
     recipe: Recipe
     cluster: Cluster
     batch: BatchPlan
+    measurements: Sequence[Measurement] = ()
 
 
-def find_ways_out(*, recipe: Recipe, cluster: Cluster, batch: BatchPlan) -> tuple[Alternative, ...]:
+def find_ways_out(
+    *, recipe: Recipe, cluster: Cluster, batch: BatchPlan, measurements: Sequence[Measurement] = ()
+) -> tuple[Alternative, ...]:
     """Changes under which the plan fits or is tight: first those that keep the gradient, then those that do not.
 
     A change that is not enough by itself is offered together with the ones before it that keep the gradient too.
     """
-    asked = _Asked(recipe=recipe, cluster=cluster, batch=batch)
+    asked = _Asked(recipe=recipe, cluster=cluster, batch=batch, measurements=measurements)
     found: dict[tuple[str, ...], _Tried] = {}
     ways = list(_ways(asked))
     for way in ways:
@@ -71,9 +75,11 @@ def find_ways_out(*, recipe: Recipe, cluster: Cluster, batch: BatchPlan) -> tupl
         if tried is not None and (paths not in found or (tried.fits and not found[paths].fits)):
             found[paths] = tried
     if len(found) < _FEW:
-        together = _together(asked, ways)
-        if together is not None:
-            found["together",] = together
+        kept_split = [way for way in ways if way.keys[0][0] != "micro_batch_size"]
+        for number, some in enumerate((kept_split, ways)):
+            together = _together(asked, some)
+            if together is not None:
+                found["together", str(number)] = together
     ranked = sorted(found.values(), key=lambda tried: not tried.fits)
     return tuple(tried.alternative for tried in ranked[:_MOST])
 
@@ -98,7 +104,7 @@ def _together(asked: _Asked, ways: list[_Way]) -> _Tried | None:
         changes.extend(way.changes)
         tried = _tried(asked, _Way(keys=tuple(keys.items()), keeps=_EXACT, changes=tuple(changes)))
         if tried is not None:
-            return tried
+            return tried if len(changes) > 1 else None  # one alone is offered already
     return None
 
 
@@ -114,7 +120,9 @@ def _tried(asked: _Asked, way: _Way) -> _Tried | None:
         *fitting_problems(recipe=recipe, model=model, layout=layout),
         *applied_problems(recipe=recipe, layout=layout, applied=applied),
     )
-    budget = budget_of(recipe=recipe, layout=layout, cluster=cluster, model=model)
+    budget = budget_of(
+        recipe=recipe, layout=layout, cluster=cluster, model=model, measurements=asked.measurements
+    )
     batch = solve_batch(recipe=recipe, layout=layout, global_batch_size=size, budget=budget).value
     if budget is None or batch is None or any(problem.severity == "error" for problem in problems):
         return None
@@ -216,7 +224,14 @@ def _other_training(asked: _Asked) -> Iterator[_Way]:
             changes=("only adapters of rank 16 are trained",),
         )
     length = recipe.sequence_length
-    if isinstance(length, int) and length >= 2 and not isinstance(length, EncoderDecoderLength):
+    if isinstance(length, EncoderDecoderLength) and length.input > 1:
+        half = length.input // 2
+        yield _Way(
+            keys=(("sequence_length.input", half),),
+            keeps=("batch", "model"),
+            changes=("input context halves, tokens per step too",),
+        )
+    if isinstance(length, int) and length > 1:
         yield _Way(
             keys=(("sequence_length", length // 2),),
             keeps=("batch", "model"),
