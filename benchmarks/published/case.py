@@ -10,6 +10,7 @@ an error of 100 %. A module may set `TUNED = True` (batches were chosen to fill 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,6 +50,20 @@ class Case:
     """Pipeline stage that was measured (-1: the last); None: the rank that needs most."""
     calibration: bool = False
     """Whether a constant of the model was set with this row: printed apart, never counted."""
+
+
+def in_calibration_half(case: Case) -> bool:
+    """Whether a row of a source that calibrates a constant is in the half that does: by a hash of its layout."""
+    how = case.setting
+    key = (
+        case.network,
+        how.layout,
+        how.micro_batch_size,
+        how.sequence_length,
+        how.checkpointing,
+        how.attention,
+    )
+    return hashlib.sha256(repr(key).encode()).digest()[0] % 2 == 0
 
 
 def number(text: str | None) -> float | None:

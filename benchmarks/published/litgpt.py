@@ -20,7 +20,7 @@ from launcher.spec.model import Adapter
 __all__ = ["map_row"]
 
 _LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "mlp", "head")
-_MLP = {True: ("gate_proj", "up_proj", "down_proj"), False: ("fc_in", "fc_out")}
+_MLP = {True: ("gate_proj", "up_proj", "down_proj"), False: ("up_proj", "down_proj")}
 
 
 def map_row(row: Mapping[str, str]) -> Case | str:
@@ -90,7 +90,8 @@ def _network(row: Mapping[str, str]) -> Network:
         given["tie_word_embeddings"] = True
         if "7b" in model or "9b" in model:
             given["head_dim"] = 256
-    return rows.network(row, implementation="compiled" if compiled else "litgpt", **given)
+    family = "phi" if ("phi-" in model and plain) or "falcon" in model else "gpt_neox" if plain else None
+    return rows.network(row, implementation="compiled" if compiled else "litgpt", family=family, **given)
 
 
 def _adapter(row: Mapping[str, str], network: Network) -> Adapter:

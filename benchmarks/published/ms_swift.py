@@ -1,7 +1,8 @@
 """ms-swift's tables: LoRA and full fine-tuning on A100-80GB, max_memory_reserved in GiB, the fuller of the devices.
 
 Samples are longer than every max_length of the tables, so the peak is that of a full sequence. Two devices: layers are
-placed one half each (device_map), one micro-batch at a time.
+placed one half each (device_map), one micro-batch at a time. Half of the layouts set VARIABLE_LENGTHS
+(launcher/catalog/overheads.py); they are printed apart.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from published import rows
-from published.case import Case, whole
+from published.case import Case, in_calibration_half, whole
 
 from launcher.planning.memory.setting import Layout, Setting
 from launcher.spec.model import Adapter
@@ -63,7 +64,7 @@ def map_row(row: Mapping[str, str]) -> Case | str:
         else:
             quantization = "nf4" if "int4" in precision else "none"
         network = replace(network, adapter=Adapter(rank=rank, targets=targets, quantization=quantization))
-    return Case(
+    case = Case(
         network=network,
         setting=Setting(
             micro_batch_size=whole(row["micro_batch"], 1),
@@ -71,6 +72,7 @@ def map_row(row: Mapping[str, str]) -> Case | str:
             gradient_accumulation_steps=1,
             attention="flash" if "flash" in row["attention"] else "eager",
             checkpointing="none" if row["act_ckpt"] == "none" else "full",
+            variable_lengths=True,
             formats=rows.PURE,
             layout=Layout(pipeline=whole(row["n_gpus"], 1)),
         ),
@@ -78,3 +80,4 @@ def map_row(row: Mapping[str, str]) -> Case | str:
         outcome=rows.outcome(row),
         **rows.cap(row),
     )
+    return replace(case, calibration=in_calibration_half(case))

@@ -12,6 +12,7 @@ __all__ = [
     "FRAGMENTATION",
     "HOST_FACTOR",
     "MODEL_ERROR",
+    "VARIABLE_LENGTHS",
     "Spread",
 ]
 
@@ -59,6 +60,18 @@ FRAGMENTATION = MappingProxyType(
     }
 )
 """Bytes that the caching allocator holds over bytes allocated at the peak."""
+
+VARIABLE_LENGTHS = Spread(
+    0.5,
+    2.0,
+    3.0,
+    "modelscope/ms-swift benchmark, half of its layouts: max_memory_reserved of padded batches",
+    "2026-11",
+)
+"""Bytes of earlier logits that the allocator keeps, over those at the peak, where batches differ in length.
+
+Logits and their fp32 copies are the largest blocks of a step; those of a shorter batch do not hold a longer one's.
+"""
 
 CONTEXT_BYTES = MappingProxyType(
     {

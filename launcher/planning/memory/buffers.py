@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from launcher.planning.memory.formats import compute_bytes
 from launcher.planning.memory.pipeline import Stretch
@@ -82,7 +82,8 @@ def traffic(
         return _fsdp(stretches, units, setting) if data_ranks(layout) > 1 else Traffic()
     if setting.engine == "deepspeed":
         count = sum(each.count * stretch.copies for stretch, each in zip(stretches, units, strict=True))
-        return _deepspeed(count, trained, total, setting)
+        found = _deepspeed(count, trained, total, setting)
+        return replace(found, always=found.always + _pipe_outputs(stretches, setting))
     if data_ranks(layout) > 1:
         return Traffic(always=_ddp(trained, setting))
     return Traffic()
@@ -100,6 +101,24 @@ def _megatron(stretches: tuple[Stretch, ...], setting: Setting) -> int:
     passed = max((stretch.part.boundary for stretch in stretches), default=0)
     shared = max((stretch.part.buffer for stretch in stretches), default=0)
     return shared + (3 * passed if setting.layout.pipeline > 1 else 0)
+
+
+def _pipe_outputs(stretches: tuple[Stretch, ...], setting: Setting) -> int:
+    """Bytes of what a stage of DeepSpeed's pipeline put out, kept for every micro-batch in flight.
+
+    Source: DeepSpeed@0.19.8 deepspeed/runtime/pipe/engine.py:_exec_forward_pass (pipe_buffers["outputs"]), set free in
+    _exec_backward_pass.
+    """
+    if setting.layout.pipeline == 1:
+        return 0
+    return max(
+        (
+            stretch.part.boundary * ((stretch.waiting + stretch.passing) // stretch.copies)
+            for stretch in stretches
+            if stretch.part.place == "body"
+        ),
+        default=0,
+    )
 
 
 def _ddp(trained: int, setting: Setting) -> int:

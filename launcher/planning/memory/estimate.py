@@ -9,7 +9,7 @@ from launcher.catalog.overheads import HOST_FACTOR, MODEL_ERROR
 from launcher.planning.memory.band import Band
 from launcher.planning.memory.kinds import KINDS
 from launcher.planning.memory.network import Network
-from launcher.planning.memory.overheads import constant, fragmentation, outside
+from launcher.planning.memory.overheads import constant, flattens, kept, outside, reserved_band
 from launcher.planning.memory.part import Part
 from launcher.planning.memory.phases import Phase, peaks
 from launcher.planning.memory.pipeline import stages
@@ -30,6 +30,10 @@ class StageEstimate:
     phases: Mapping[Phase, int]
     components: Mapping[str, int]
     """Parts of `allocated` at its peak; they add up to it."""
+    cached: int = 0
+    """What the caching allocator has come to hold beside blocks too small to use again, in bytes."""
+    uneven: int = 0
+    """Share of cached in logits, whose size follows the length of the sequences."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,19 +73,15 @@ def estimate_parts(*, parts: tuple[Part, ...], setting: Setting) -> Estimate:
     for number, stretches in enumerate(staged):
         state = stage_bytes(stretches, setting, first=number == 0)
         host = max(host, state.total.host)
-        found.append(_stage(number, peaks(state), extra=extra.expected))
+        found.append(_stage(number, peaks(state), extra=extra.expected, setting=setting))
     worst = max(found, key=lambda each: each.allocated)
     allocated = Band(
         low=round((worst.allocated - extra.expected) * MODEL_ERROR.low) + extra.low,
         expected=worst.allocated,
         high=round((worst.allocated - extra.expected) * MODEL_ERROR.high) + extra.high,
     )
-    spread = fragmentation(setting)
-    reserved = Band(
-        low=round(allocated.low * spread.low),
-        expected=round(allocated.expected * spread.expected),
-        high=round(allocated.high * spread.high),
-    )
+    fullest = max(found, key=lambda each: kept(each.cached, uneven=each.uneven, setting=setting))
+    reserved = reserved_band(allocated, cached=fullest.cached, uneven=fullest.uneven, setting=setting)
     context, groups = outside(setting)
     components = dict(worst.components)
     components["fragmentation"] = reserved.expected - allocated.expected
@@ -104,11 +104,22 @@ def estimate_parts(*, parts: tuple[Part, ...], setting: Setting) -> Estimate:
     )
 
 
-def _stage(number: int, phases: Mapping[Phase, Mapping[str, int]], *, extra: int) -> StageEstimate:
+def _stage(
+    number: int, phases: Mapping[Phase, Mapping[str, int]], *, extra: int, setting: Setting
+) -> StageEstimate:
     sizes = {phase: sum(components.values()) + extra for phase, components in phases.items()}
     phase = max(sizes, key=lambda name: sizes[name])
     components = dict(phases[phase])
     components["workspaces"] = extra
+    beside = phases["optimizer-step"]["optimizer_transient"] if flattens(setting) else 0
+    held = {name: size + (beside if name != "optimizer-step" else 0) for name, size in sizes.items()}
+    fullest = max(held, key=lambda name: kept(held[name], uneven=phases[name]["logits"], setting=setting))
     return StageEstimate(
-        stage=number, phase=phase, allocated=sizes[phase], phases=sizes, components=components
+        stage=number,
+        phase=phase,
+        allocated=sizes[phase],
+        phases=sizes,
+        components=components,
+        cached=held[fullest],
+        uneven=phases[fullest]["logits"],
     )

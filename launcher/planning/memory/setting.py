@@ -97,6 +97,10 @@ class Setting:
     """How tokens reach experts of other ranks."""
     workspace_bytes: int | None = None
     """Libraries' workspaces that torch counts, where device and engine tell them; None: a constant with its range."""
+    context_bytes: int | None = None
+    """The driver's context and loaded kernels, where somebody measured it; None: a constant with its range."""
+    variable_lengths: bool = False
+    """Whether micro-batches differ in length, so that the allocator's blocks do not fit the next one."""
     first_step: bool = False
     """Before the optimizer has any state."""
     formats: Formats = field(default_factory=Formats)
