@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,11 +40,13 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[misc]
     """Watches every operation while entered; `segment` and `path` are moved on by whoever knows what is running.
 
     A storage counts whole and once, however many tensors look at it, from the operation that made it until the last
-    of them is gone. What a kernel holds inside itself is not seen.
+    of them is gone. What a kernel holds inside itself is not seen, but for the kernels named in `copies`: those copy
+    so many of their first arguments while they run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, copies: Mapping[str, int] | None = None) -> None:
         super().__init__()
+        self._copies = copies or {}
         self.live = 0
         self.segment = 0
         self.path = ""
@@ -62,7 +64,9 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[misc]
         for item in tree_iter(result):
             if isinstance(item, torch.Tensor):
                 self.storage(item)
-        self.moments.append(Moment(self.segment, self.live))
+        copied = args[: self._copies.get(str(func), 0)]
+        inside = sum(one.bytes for one in self.storages(copied))
+        self.moments.append(Moment(self.segment, self.live + inside))
         return result
 
     def storage(self, tensor: Any) -> Storage:

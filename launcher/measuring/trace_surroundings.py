@@ -23,6 +23,14 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, 
 """What is stored beside fp8 products is bf16."""
 
 
+_ONEDNN = {"aten.convolution_backward.default": 2}
+"""Kernels of the CPU that bring gradient and input into oneDNN's layout first.
+
+Source: pytorch@v2.13.0 aten/src/ATen/native/mkldnn/Conv.cpp:mkldnn_convolution_backward.
+Checked: profiler memory events of convolutions, tests/measuring/test_trace_real.py.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a trace runs in."""
@@ -43,21 +51,21 @@ class _Fake(FakeTensorMode):  # type: ignore[misc]
 @contextmanager
 def surroundings(request: Mapping[str, Any]) -> Iterator[Surroundings]:
     """device_kind, compute and autocast of a request."""
-    dtype = DTYPES[request["compute"]]
+    stack, dtype = ExitStack(), DTYPES[request["compute"]]
     autocast = dtype if request["autocast"] else None
 
     def kernels() -> AbstractContextManager[Any]:
+        _quiet_masks(stack)
         if request["device_kind"] == "cuda":
             return CudaKernels(autocast=autocast)
         return nullcontext() if autocast is None else torch.autocast("cpu", autocast)
 
-    with ExitStack() as stack:
+    on_cuda = request["device_kind"] == "cuda"
+    with stack:
         stack.callback(setattr, torch.nn.Module, "_apply", torch.nn.Module._apply)  # noqa: SLF001
         torch.nn.Module._apply = _apply  # noqa: SLF001
-        _quiet_masks()
         stack.enter_context(_Fake(allow_non_fake_inputs=True))
-        book = stack.enter_context(LiveBytes())
-        on_cuda = request["device_kind"] == "cuda"
+        book = stack.enter_context(LiveBytes(copies={} if on_cuda else _ONEDNN))
         yield Surroundings(book=book, forward=kernels, backward=kernels if on_cuda else nullcontext)
 
 
@@ -79,11 +87,12 @@ def _apply(module: Any, change: Callable[[Any], Any], recurse: bool = True) -> A
     return module
 
 
-def _quiet_masks() -> None:
-    """Keeps transformers from making a mask, because it is traced, that it would not make in training.
+def _quiet_masks(stack: ExitStack) -> None:
+    """Until the stack ends, keeps transformers from making a mask that it makes because it is traced.
 
     Source: transformers@v5.23.0 src/transformers/masking_utils.py:find_packed_sequence_indices.
     """
     masks = sys.modules.get("transformers.masking_utils")
     if masks is not None:
+        stack.callback(setattr, masks, "find_packed_sequence_indices", masks.find_packed_sequence_indices)
         masks.find_packed_sequence_indices = lambda *_arguments, **_keywords: None  # type: ignore[attr-defined]
