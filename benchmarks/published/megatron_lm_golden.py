@@ -6,6 +6,7 @@ model_config.yaml beside each; `url` is the file of the row.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -44,7 +45,16 @@ def map_row(row: Mapping[str, str]) -> Case | str:
         measured=float(row["max_allocated_bytes"]),
         known=True,
         stage=-1,
+        calibration=_calibrated(arguments),
     )
+
+
+def _calibrated(arguments: Mapping[str, Any]) -> bool:
+    """Whether EXPERT_LOAD was set with this layout: half of those that spread experts over ranks."""
+    if not arguments.get("num-experts") or arguments.get("expert-model-parallel-size", 1) == 1:
+        return False
+    written = json.dumps(arguments, sort_keys=True).encode()
+    return int(hashlib.sha256(written).hexdigest()[0], 16) % 2 == 0
 
 
 def _left_out(row: Mapping[str, str], arguments: Mapping[str, Any]) -> str | None:
@@ -130,6 +140,7 @@ def setting_of(row: Mapping[str, str], arguments: Mapping[str, Any]) -> Setting:
     instances = get("num-distributed-optimizer-instances", 1)
     recomputed = get("recompute-modules", "core_attn")
     low = bool(get("fp16"))
+    fusion = get("cross-entropy-fusion-impl", "native")
     layers = get("num-layers") or 0
     pieces = _pieces(arguments, layers=layers, pipeline=pipeline)
     return Setting(
@@ -142,8 +153,8 @@ def setting_of(row: Mapping[str, str], arguments: Mapping[str, Any]) -> Setting:
         attention=_attention(gpu, arguments),
         checkpointing=get("recompute-granularity") or "none",
         recomputed_modules=tuple(re.findall(r"\w+", str(recomputed))),
-        compiled_loss=bool(get("cross-entropy-loss-fusion"))
-        and get("cross-entropy-fusion-impl", "native") == "native",
+        logits="fused" if get("cross-entropy-loss-fusion") and fusion == "te" else "full",
+        compiled_loss=bool(get("cross-entropy-loss-fusion")) and fusion == "native",
         expert_dispatch="allgather"
         if get("moe-token-dispatcher-type", "allgather") == "allgather"
         else "alltoall",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from launcher.planning.memory.kinds.matrices import query_width, shared_width, value_width
@@ -154,16 +154,10 @@ def _head(network: Network, setting: Setting) -> Part:
             weights.append(Weights(count=h * h + h + network.num_classes * (h + 1), largest=h * h))
     elif network.kind == "encoder-decoder":
         weights.append(Weights(count=network.vocab_size, split="tensor"))
-    logits = value(setting, sizes, gpt["logits"])
+    logits, loss = _losses(setting, sizes)
     half = value(setting, sizes, gpt["loss"])
-    loss = value(setting, sizes, gpt["compiled_loss"]) if setting.compiled_loss else half
     # the weights' gradient is made beside the 16-bit gradient of the logits, when their fp32 copy is gone
-    after = (
-        2 * network.vocab_size * h / setting.layout.tensor
-        + value(setting, sizes, gpt["input"])
-        + half
-        - logits
-    )
+    after = 2 * network.vocab_size * h / setting.layout.tensor + value(setting, sizes, gpt["input"]) + half
     return Part(
         name="head",
         place="last",
@@ -171,10 +165,19 @@ def _head(network: Network, setting: Setting) -> Part:
         saved=round(saved + losses * logits),
         logits=round(losses * logits),
         loss=round(loss),
-        backward=max(0, round(after)),
+        backward=max(0, round(after - logits)),
         buffer=_gather_buffer(setting, sizes),
         checkpointable=False,
     )
+
+
+def _losses(setting: Setting, sizes: Mapping[str, float]) -> tuple[float, float]:
+    """Bytes that one cross entropy keeps of the logits, and those beside them while it is computed."""
+    gpt = pieces("gpt")
+    if setting.logits == "fused":
+        return value(setting, sizes, gpt["fused_logits"]), 0.0
+    kind = "compiled_loss" if setting.compiled_loss else "loss"
+    return value(setting, sizes, gpt["logits"]), value(setting, sizes, gpt[kind])
 
 
 def _gather_buffer(setting: Setting, sizes: dict[str, float]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.catalog.ledgers import read_ledger
+from launcher.catalog.overheads import EXPERT_LOAD
 from launcher.planning.memory.kinds.matrices import query_width, shared_width, value_width
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.polynomial import Polynomial, evaluate
@@ -94,13 +95,16 @@ def sizes_of(network: Network, setting: Setting) -> dict[str, float]:
         "z": network.kv_latent_dim,
         "x": network.rotary_dim,
         # every tensor rank brings its share of tokens to experts; those that divide an expert see the same tokens
-        "m": tokens
-        * network.num_experts_per_token
-        * (network.capacity_factor or 1.0)
-        * expert_tensor
-        / layout.tensor,
+        "m": tokens * network.num_experts_per_token * _load(network, setting) * expert_tensor / layout.tensor,
         "g": network.moe_intermediate_size / expert_tensor,
     }
+
+
+def _load(network: Network, setting: Setting) -> float:
+    """Tokens of the fullest rank's experts over an even share."""
+    if network.capacity_factor is not None:
+        return network.capacity_factor
+    return EXPERT_LOAD.expected if setting.layout.expert > 1 else 1.0
 
 
 def _attention(network: Network, setting: Setting) -> Iterator[tuple[str, float]]:
