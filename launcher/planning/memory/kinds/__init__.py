@@ -9,6 +9,7 @@ from launcher.planning.memory.kinds.mixture import mixture
 from launcher.planning.memory.kinds.recurrent import recurrent
 from launcher.planning.memory.kinds.residual import resnet
 from launcher.planning.memory.kinds.transformer import decoder, encoder
+from launcher.planning.memory.kinds.vision import vit
 from launcher.planning.memory.part import Build
 
 __all__ = ["KINDS"]
@@ -24,5 +25,6 @@ KINDS: dict[str, Build] = {
     "moe": unless_megatron(mixture),
     "resnet": resnet,
     "rnn": recurrent,
+    "vit": vit,
 }
 """Kind of the recipe to the function that lays the network out in parts."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Operation", "Trace", "Value", "branch", "chain"]
+__all__ = ["Operation", "Trace", "Value", "branch", "chain", "joined", "residual"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +90,42 @@ def chain(operations: Sequence[Operation], given: Value, *, gradient: int = 0) -
         forward=max(0, _highest(steps) - saved),
         backward=max(0, bare - saved),
         backward_gradients=max(saved, _backward(steps, gradient=gradient)) - max(saved, bare),
+        casts=sum(step.casts for step in steps),
+        parameters=_parameters(operations),
+    )
+
+
+def joined(first: Trace, second: Trace, *, gradient: int) -> Trace:
+    """Two traces, the second of the first one's result."""
+    bare = max(first.backward - second.saved, second.backward)
+    passed = gradient * sum(second.parameters)
+    fresh = max(
+        first.backward + first.backward_gradients - second.saved + passed,
+        second.backward + second.backward_gradients,
+    )
+    return Trace(
+        result=second.result,
+        saved=first.saved + second.saved,
+        forward=max(first.forward - second.saved, second.forward),
+        backward=bare,
+        backward_gradients=fresh - bare,
+        casts=first.casts + second.casts,
+        parameters=(*first.parameters, *second.parameters),
+    )
+
+
+def residual(operations: Sequence[Operation], given: Value, *, gradient: int) -> Trace:
+    """`x + f(x)`: the gradient of the sum waits until f is through, and what f gives back is added to it."""
+    steps, result = _steps(operations, given)
+    saved = _kept(steps)
+    bare = _backward(steps, held=given.size, cast=result.width != given.width)
+    fresh = _backward(steps, held=given.size, cast=result.width != given.width, gradient=gradient)
+    return Trace(
+        result=Value(elements=given.elements, width=given.width),
+        saved=saved,
+        forward=max(_highest(steps) - saved, result.size * (not result.kept) + given.size),
+        backward=max(0, bare - saved),
+        backward_gradients=max(saved, fresh) - max(saved, bare),
         casts=sum(step.casts for step in steps),
         parameters=_parameters(operations),
     )
@@ -220,12 +256,12 @@ def _forward(operation: Operation, given: Value) -> tuple[Value, _Step]:
     )
 
 
-def _backward(steps: Sequence[_Step], *, gradient: int = 0, held: int = 0) -> int:
+def _backward(steps: Sequence[_Step], *, gradient: int = 0, held: int = 0, cast: bool = False) -> int:
     """Held at once in the backward pass, at most, with what is still kept, in bytes.
 
-    `held`: a gradient of the result that another branch still needs after the last operation.
+    `held`: a gradient of the result that another branch still needs; `cast`: the last operation gets a copy of it.
     """
-    left, high, waiting = _kept(steps), 0, 0
+    left, high, waiting = _kept(steps), 0, held if cast else 0
     for step in reversed(steps):
         fresh = gradient * step.parameters
         early = step.narrow or fresh

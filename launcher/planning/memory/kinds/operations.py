@@ -146,12 +146,14 @@ def _statistic_width(setting: Setting) -> int:
     return setting.formats.parameter_bytes if setting.device_kind == "cpu" else _STATISTIC
 
 
-def dropout(setting: Setting, *, elements: int, probability: float) -> tuple[Operation, ...]:
+def dropout(
+    setting: Setting, *, elements: int, probability: float, width: int | None = None
+) -> tuple[Operation, ...]:
     """`nn.Dropout`: CUDA keeps a mask of one byte, CPU a factor in the width of the values; none at probability 0."""
     if not probability:
         return ()
-    width = width_of(setting) if setting.device_kind == "cpu" else 1
-    return (Operation(elements=elements, beside=elements * width),)
+    each = (width or width_of(setting)) if setting.device_kind == "cpu" else 1
+    return (Operation(elements=elements, beside=elements * each),)
 
 
 def max_pool(*, elements: int) -> Operation:
