@@ -11,12 +11,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchwright_witness.arguments import Arguments, UsageError, parse_arguments
 from batchwright_witness.borrowed import HOME, Borrowed, borrow
 from batchwright_witness.ending import Ending
 from batchwright_witness.environment import Difference, environment_differences, rank_of
+from batchwright_witness.probing import confine, probe_order
 from batchwright_witness.script import ScriptError, prepare_module, prepare_script, run
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def main() -> int:
         module, code = _prepare(arguments)
     except ScriptError as error:
         return ending.refuse("script-not-found", Difference(str(error)))
+    ending.probe = probe_order(environ)
+    if ending.probe is not None:
+        confine(ending.probe)
     if plan.layout.backend == "gloo" and plan.layout.world_size > 1:
         atexit.register(time.sleep, GLOO_SECONDS)  # registered first, hence run last
     if plan.launch.runtime:
@@ -88,13 +92,19 @@ def _watch(plan: RunPlan, borrowed: Borrowed, ending: Ending, environ: Mapping[s
     from batchwright_witness.watch import Watch
 
     attempt = environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    watch = Watch(
-        plan=plan,
-        borrowed=borrowed,
-        exchange=Exchange(attempt=attempt, timeout_seconds=plan.launch.handshake_seconds),
-        journal=Journal(ending.folder / "log.jsonl" if ending.rank == 0 else None, again=attempt != "0"),
-        stop=ending.stop,
-    )
+    parts: dict[str, Any] = {
+        "plan": plan,
+        "borrowed": borrowed,
+        "exchange": Exchange(attempt=attempt, timeout_seconds=plan.launch.handshake_seconds),
+        "journal": Journal(ending.folder / "log.jsonl" if ending.rank == 0 else None, again=attempt != "0"),
+        "stop": ending.stop,
+    }
+    if ending.probe is None:
+        watch = Watch(**parts)
+    else:
+        from batchwright_witness.probing_watch import ProbingWatch
+
+        watch = ProbingWatch(steps=ending.probe.steps, leave=ending.leave, **parts)
     install(watch, environ)
     return watch
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchwright_witness.environment import Difference
 from batchwright_witness.exits import exit_of, record_exit
+from batchwright_witness.probing import ProbeOrder, probe_record, relax
 
 if TYPE_CHECKING:
     from batchwright_witness.watch import Watch
@@ -29,6 +30,7 @@ class Ending:
     def __init__(self, *, folder: Path, rank: int, lenient: bool, problem: Callable[..., Problem]) -> None:
         self.folder, self.rank = folder, rank
         self.watch: Watch | None = None
+        self.probe: ProbeOrder | None = None
         self._lenient, self._problem = lenient, problem
         self._process = os.getpid()
 
@@ -64,12 +66,30 @@ class Ending:
         sys.stderr.flush()
         os._exit(EXIT)
 
+    def leave(self, steps: int) -> None:
+        """The probe has seen enough: this rank's peak, and the end of this process as soon as all ranks are there.
+
+        Rank 0 leaves last, since it may hold the store through which the others ask.
+        """
+        watch = self.watch
+        assert watch is not None
+        watch.exchange.round("probe", {}, lambda _: {})
+        more = {"witness": watch.finish(), "probe": probe_record(steps=steps)}
+        record_exit(folder=self.folder, rank=self.rank, code=0, error=None, more=more)
+        watch.exchange.take_leave()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
     def record(self, error: BaseException | None) -> None:
         """The script has ended, by itself."""
         if os.getpid() != self._process:  # a child that the script forked came home through our frames
             return
         code, words = exit_of(error)
         more: dict[str, Any] = {}
+        if self.probe is not None:
+            relax()
+            more["probe"] = probe_record(steps=getattr(self.watch, "probed_steps", 0))
         if self.watch is not None:
             found = more["witness"] = self.watch.finish()
             if code == 0 and self.rank == 0:

@@ -12,10 +12,12 @@ from launcher.errors import EngineError, LauncherError, PlanError
 if TYPE_CHECKING:
     from launcher.errors import Problem
     from launcher.spec.bundle import LaunchBundle
+    from launcher.spec.cluster import Cluster
+    from launcher.spec.marks import Origin
     from launcher.spec.plan import RunPlan
     from launcher.spec.recipe import Recipe
 
-__all__ = ["load_recipe", "plan", "render"]
+__all__ = ["load_recipe", "plan", "render", "usable_bytes"]
 
 
 def load_recipe(source: str | PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Recipe:
@@ -25,24 +27,24 @@ def load_recipe(source: str | PathLike[str] | Mapping[str, Any], *, overrides: S
     return load(source, overrides=overrides)
 
 
-def plan(recipe: Recipe, *, environ: Mapping[str, str] | None = None) -> RunPlan:
+def plan(recipe: Recipe, *, environ: Mapping[str, str] | None = None, measured: bool = True) -> RunPlan:
     """The plan of a recipe, on its cluster or on this machine when it names none.
 
     environ: variables that tell which devices of this machine may be used; the process's own when None.
+    measured: whether what `batchwright probe` left beside the recipe counts; else the memory model alone.
     Raises PlanError when no plan exists, EngineError when the engine or executor is unknown or broken.
     """
-    from launcher.discovery.machine import this_machine
+    from launcher.discovery.measurements import read_measurements
     from launcher.planning.plan import make_plan
-    from launcher.spec.cluster import Cluster
-    from launcher.spec.marks import Origin
 
-    if isinstance(recipe.cluster, Cluster):
-        mark = recipe.marks.get("cluster")
-        cluster, origin = recipe.cluster, Origin(origin=mark.origin if mark else "recipe")
-    else:
-        cluster, origin = this_machine(environ=environ), Origin(origin="derived", formula="this machine")
+    cluster, origin = _machines(recipe, environ)
     try:
-        result = make_plan(recipe=recipe, cluster=cluster, cluster_origin=origin)
+        result = make_plan(
+            recipe=recipe,
+            cluster=cluster,
+            cluster_origin=origin,
+            measurements=read_measurements(recipe) if measured else (),
+        )
     except PlanError as error:
         located = _located(error.problems, recipe)
         raise PlanError(
@@ -56,6 +58,13 @@ def plan(recipe: Recipe, *, environ: Mapping[str, str] | None = None) -> RunPlan
         refused = replace(result, verdict="refused")
         raise PlanError(problems, plan=refused.to_dict())
     return result
+
+
+def usable_bytes(recipe: Recipe, plan: RunPlan, *, environ: Mapping[str, str] | None = None) -> int | None:
+    """What the plan's job may take of one device, known or not what it needs; None where nobody knows the device."""
+    from launcher.planning.memory.verdict import usable_bytes as usable
+
+    return usable(layout=plan.layout, cluster=_machines(recipe, environ)[0])
 
 
 def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> LaunchBundle:
@@ -81,6 +90,18 @@ def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> Launc
     if wrong:
         raise EngineError(_located(wrong, recipe))
     return bundle
+
+
+def _machines(recipe: Recipe, environ: Mapping[str, str] | None) -> tuple[Cluster, Origin]:
+    """The recipe's cluster, else this machine, and which of the two it is."""
+    from launcher.discovery.machine import this_machine
+    from launcher.spec.cluster import Cluster
+    from launcher.spec.marks import Origin
+
+    if isinstance(recipe.cluster, Cluster):
+        mark = recipe.marks.get("cluster")
+        return recipe.cluster, Origin(origin=mark.origin if mark else "recipe")
+    return this_machine(environ=environ), Origin(origin="derived", formula="this machine")
 
 
 def _host_names(num_nodes: int) -> tuple[str, ...]:

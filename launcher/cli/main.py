@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from launcher.cli import (
     engines_command,
     plan_command,
+    probe_command,
     render_command,
     run_command,
     schema_command,
@@ -27,6 +28,7 @@ _COMMANDS = {
     "render": render_command,
     "run": run_command,
     "trace": trace_command,
+    "probe": probe_command,
     "schema": schema_command,
     "engines": engines_command,
 }

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["located", "make_order", "warn"]
 
 
-def make_order(recipe: Recipe, around: Surroundings) -> Order:
-    """Planned, rendered and read back. Raises LauncherError."""
+def make_order(recipe: Recipe, around: Surroundings, *, measured: bool = True) -> Order:
+    """Planned, rendered and read back. Raises LauncherError.
+
+    measured: whether what a probe found counts in the plan.
+    """
     from launcher.api import plan, render
     from launcher.discovery.plugins import find_plugin
     from launcher.handoff.order import Order
 
-    result = plan(recipe, environ=around.environ)
+    result = plan(recipe, environ=around.environ, measured=measured)
     bundle = render(recipe, result)
     return Order(
         plan=result,

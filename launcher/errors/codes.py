@@ -264,6 +264,21 @@ CODES: dict[str, CodeInfo] = {
     "trace-missing": CodeInfo(
         "there is no trace of model.module at these sizes and settings", "run `batchwright trace`"
     ),
+    "probe-needs-limit": CodeInfo(
+        "a probe has nothing to measure against: how much memory a process may take is not known",
+        "batchwright probe --limit SIZE, or write cluster.host_memory",
+    ),
+    "probe-failed": CodeInfo(
+        "a job of a probe ended for another reason than memory; nothing was measured",
+        "the last lines of what it printed are below the message; `batchwright run` shows all of them",
+    ),
+    "probe-no-steps": CodeInfo(
+        "a job of a probe ended before the optimizer steps that it was to measure",
+        "train for more steps, or probe with fewer (--steps 2)",
+    ),
+    "probe-stale": CodeInfo(
+        "the script, or what it imports, has changed since it was probed", "run `batchwright probe` again"
+    ),
     # inside the job
     "plan-not-found": CodeInfo(
         "the script uses launcher.runtime and was started without a plan",

@@ -172,7 +172,7 @@ def _chooser(budget: Budget) -> Callable[[int], int]:
         if budget.usable is None:
             return largest_divisor(number=sequences, cap=LARGEST_AUTO_MICRO_BATCH)
         largest = budget.largest(sequences=sequences) or 1
-        if budget.layout.device_kind != "cpu":
+        if budget.layout.device_kind != "cpu" or budget.measurement is not None:
             return largest
         return largest_divisor(number=sequences, cap=min(largest, LARGEST_AUTO_MICRO_BATCH))
 
@@ -196,8 +196,13 @@ def _origins(
     accumulation_formula = f"{_ceiling(plan)}{size} / ({micro} x {ranks}){')' if plan.idle_slots else ''}"
     axes = axes_of(recipe.parallel)
     by = f" / {axes}" if axes.ranks_per_replica > 1 else ""
+    chosen = derived(micro_formula)
+    if budget is not None and budget.measurement is not None and budget.usable is not None:
+        bound = f"that fits {show_bytes(budget.usable)} by a probe"
+        formula = f"largest divisor of {per_rank} {bound}; {_share(size, ranks)}"
+        chosen = Origin(origin="measured", formula=formula, file=budget.measurement.file)
     return {
-        "batch.micro_batch_size": derived(micro_formula)
+        "batch.micro_batch_size": (chosen if written_accumulation is None else derived(micro_formula))
         if written_micro is None
         else written_or(marks, "micro_batch_size", default()),
         "batch.gradient_accumulation_steps": derived(accumulation_formula)

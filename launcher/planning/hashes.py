@@ -60,6 +60,7 @@ def plan_hash(plan: RunPlan) -> str:
     plain["origins"] = {
         path: {key: value for key, value in origin.items() if key != "file"}
         for path, origin in plain["origins"].items()
+        if not path.startswith("memory.")
     }
     return _digest(plain)
 

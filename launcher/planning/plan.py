@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from launcher.errors import PlanError, Problem
@@ -19,7 +20,7 @@ from launcher.planning.launching import (
 )
 from launcher.planning.layout import solve_layout
 from launcher.planning.memory.block import solve_memory
-from launcher.planning.memory.budget import Budget, budget_of
+from launcher.planning.memory.budget import Budget, budget_of, measured_origins
 from launcher.planning.model import solve_model
 from launcher.planning.optimizer import optimizer_origins, optimizer_plan, precision_plan
 from launcher.planning.rates import learning_rate_origins, learning_rate_plan
@@ -30,6 +31,7 @@ from launcher.planning.support import not_yet_used
 from launcher.planning.unused import no_effect
 from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
+from launcher.spec.measurement import Measurement
 from launcher.spec.plain import to_plain
 from launcher.spec.plan import Alternative, BatchPlan, LayoutPlan, LearningRatePlan, ModelPlan, RunPlan
 from launcher.spec.recipe import Recipe
@@ -48,6 +50,7 @@ class _Parts:
     batch: Solved[BatchPlan]
     rate: Solved[Rate]
     timeline: Solved[Timeline]
+    measurements: Sequence[Measurement] = ()
 
     @property
     def origins(self) -> dict[str, Origin]:
@@ -60,12 +63,15 @@ class _Parts:
         return tuple(problem for block in blocks for problem in block.problems)
 
 
-def make_plan(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> RunPlan:
+def make_plan(
+    *, recipe: Recipe, cluster: Cluster, cluster_origin: Origin, measurements: Sequence[Measurement] = ()
+) -> RunPlan:
     """The whole plan of a recipe on its machines; warnings and notes are in it.
 
+    measurements: what probes found beside the recipe.
     Raises PlanError with every problem that was found, and with alternatives where the batch does not divide.
     """
-    parts = _solve(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin)
+    parts = _solve(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin, measurements=measurements)
     found = (
         *parts.problems,
         *choice_problems(recipe),
@@ -79,7 +85,9 @@ def make_plan(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> Ru
     return _join(recipe=recipe, cluster=cluster, parts=parts, problems=problems)
 
 
-def _solve(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> _Parts:
+def _solve(
+    *, recipe: Recipe, cluster: Cluster, cluster_origin: Origin, measurements: Sequence[Measurement]
+) -> _Parts:
     layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin)
     size = solve_global_batch(recipe)
     model = solve_model(recipe)
@@ -91,7 +99,13 @@ def _solve(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> _Part
         rate = solve_rate(recipe=recipe, global_batch_size=size.value)
         timeline = solve_timeline(recipe=recipe, global_batch_size=size.value)
         if layout.value is not None:
-            budget = budget_of(recipe=recipe, layout=layout.value, cluster=cluster, model=model.value)
+            budget = budget_of(
+                recipe=recipe,
+                layout=layout.value,
+                cluster=cluster,
+                model=model.value,
+                measurements=measurements,
+            )
             batch = solve_batch(
                 recipe=recipe, layout=layout.value, global_batch_size=size.value, budget=budget
             )
@@ -103,6 +117,7 @@ def _solve(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> _Part
         batch=batch,
         rate=rate,
         timeline=timeline,
+        measurements=measurements,
     )
 
 
@@ -145,7 +160,14 @@ def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Pr
     assert timeline is not None
     optimizer, precision = optimizer_plan(recipe), precision_plan(recipe=recipe, layout=layout)
     size = batch.global_batch_size
-    memory = solve_memory(recipe=recipe, cluster=cluster, layout=layout, batch=batch, budget=parts.budget)
+    memory = solve_memory(
+        recipe=recipe,
+        cluster=cluster,
+        layout=layout,
+        batch=batch,
+        budget=parts.budget,
+        measurements=parts.measurements,
+    )
     plan = RunPlan(
         recipe_name=recipe_name(recipe),
         semantics_hash=semantics_hash(
@@ -185,7 +207,7 @@ def _learning_rate(recipe: Recipe, parts: _Parts) -> LearningRatePlan | None:
 
 
 def _origins(recipe: Recipe, parts: _Parts) -> dict[str, Origin]:
-    found = {**parts.origins, **optimizer_origins(recipe)}
+    found = {**parts.origins, **optimizer_origins(recipe), **measured_origins(parts.budget)}
     rate, timeline, size = parts.rate.value, parts.timeline.value, parts.global_batch.value
     if rate is not None and timeline is not None and size is not None:
         found |= learning_rate_origins(recipe=recipe, timeline=timeline, global_batch_size=size)

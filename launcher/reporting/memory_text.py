@@ -37,7 +37,17 @@ def memory_lines(plan: RunPlan, glyphs: Glyphs) -> list[str]:
         lines.append(f"how much memory {memory.device} has is not known: cluster.host_memory")
     elif memory.max_micro_batch_size is not None:
         lines.append(f"largest micro-batch that fits with its margin: {memory.max_micro_batch_size}")
-    return [*lines, f"from {memory.evidence}"]
+    return [*lines, f"from {memory.evidence}{_error(memory)}"]
+
+
+def _error(memory: MemoryPlan) -> str:
+    """`; predicted 0.55, measured 0.61 GiB: -9.8 %`; empty where nothing was measured."""
+    if memory.predicted_bytes is None:
+        return ""
+    share = 100 * (memory.predicted_bytes / memory.peak_bytes - 1)
+    return (
+        f"; predicted {_gib(memory.predicted_bytes)}, measured {_gib(memory.peak_bytes)} GiB: {share:+.1f} %"
+    )
 
 
 def _parts(memory: MemoryPlan) -> list[tuple[str, int]]:

@@ -12,6 +12,7 @@ from launcher.planning.learning_rate import learning_rate_at, learning_rate_of_s
 from launcher.runtime.group_rates import GroupRates
 from launcher.runtime.handshake import agreement, meet, prove
 from launcher.runtime.losses import summed
+from launcher.runtime.probing import Probe
 from launcher.runtime.progress import Progress
 from launcher.runtime.reducers import Reducer, reducer_of
 from launcher.runtime.state import read_state, refuse_difference, state_of
@@ -59,6 +60,7 @@ class Run:
         self._began = 0.0
         self._num_samples: int | None = None
         self._progress: Progress | None = None
+        self._probe = None if world.probe is None else Probe(world.probe, plan=plan, world=world)
         rates = plan.learning_rate
         owned = rates is not None and rates.owner == "runtime"
         self._rates = GroupRates(peak=rates.peak_learning_rate) if rates and owned else None
@@ -148,6 +150,8 @@ class Run:
                     skipped=skipped,
                 )
             )
+        if self._probe and not skipped:
+            self._probe.stepped(rank=self.rank, world_size=self.world_size)
 
     def record(self, **values: float) -> None:
         """Shows and keeps numbers of the script's own at this step, such as validation_loss; rank 0 only."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchwright_witness.probing import ProbeOrder, probe_order
 from launcher.errors import Problem, WorldError
 from launcher.spec.plain import from_plain
 from launcher.spec.plan import RunPlan
@@ -37,6 +38,8 @@ class World:
     """BATCHWRIGHT_PLAN_HASH: the plan that whoever started the job meant."""
     visible_devices: str
     """CUDA_VISIBLE_DEVICES or its twins, as written."""
+    probe: ProbeOrder | None = None
+    """What `batchwright probe` asks for; None in every other job."""
 
 
 def read_world(environ: Mapping[str, str] | None = None) -> World:
@@ -57,6 +60,7 @@ def read_world(environ: Mapping[str, str] | None = None) -> World:
         folder=run_folder(env),
         plan_hash=env.get("BATCHWRIGHT_PLAN_HASH") or None,
         visible_devices=env.get("CUDA_VISIBLE_DEVICES", env.get("HIP_VISIBLE_DEVICES", "")),
+        probe=probe_order(env),
     )
 
 

@@ -225,6 +225,8 @@ class MemoryPlan:
     save_peak_bytes: int | None
     evidence: str
     """ledger, trace or probe, and which."""
+    predicted_bytes: int | None = None
+    """What the model says of peak_bytes where a probe has measured; None where none has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from launcher.errors import Problem
 from launcher.planning.memory.budget import Budget
-from launcher.planning.memory.remarks import memory_remarks, unknown_memory
+from launcher.planning.memory.remarks import memory_remarks, stale_probe, unknown_memory
 from launcher.planning.memory.verdict import memory_plan, verdict_of
 from launcher.spec.cluster import Cluster
+from launcher.spec.measurement import Measurement
 from launcher.spec.plan import Alternative, BatchPlan, LayoutPlan, MemoryPlan, Verdict
 from launcher.spec.recipe import Recipe
 
@@ -26,7 +28,13 @@ class MemoryBlock:
 
 
 def solve_memory(
-    *, recipe: Recipe, cluster: Cluster, layout: LayoutPlan, batch: BatchPlan, budget: Budget | None
+    *,
+    recipe: Recipe,
+    cluster: Cluster,
+    layout: LayoutPlan,
+    batch: BatchPlan,
+    budget: Budget | None,
+    measurements: Sequence[Measurement] = (),
 ) -> MemoryBlock:
     """Peak memory of the rank that needs most, and what can give way where it does not fit."""
     if budget is None:
@@ -43,14 +51,22 @@ def solve_memory(
         load_bytes=budget.load_bytes,
         evaluation_peak_bytes=budget.evaluation_bytes(),
     )
+    if budget.measurement is not None:
+        plan = replace(plan, usable_bytes=budget.usable)
+        if estimate.evidence == budget.measurement.words:
+            predicted = budget.predicted(micro_batch_size=micro, gradient_accumulation_steps=accumulation)
+            plan = replace(plan, predicted_bytes=predicted.device.expected)
     alternatives: tuple[Alternative, ...] = ()
     if verdict == "does-not-fit":
         from launcher.planning.memory.ways_out import find_ways_out
 
-        alternatives = find_ways_out(recipe=recipe, cluster=cluster, batch=batch)
+        alternatives = find_ways_out(recipe=recipe, cluster=cluster, batch=batch, measurements=measurements)
     return MemoryBlock(
         verdict=verdict,
         plan=plan,
-        problems=memory_remarks(recipe=recipe, plan=plan, verdict=verdict, batch=batch),
+        problems=(
+            *memory_remarks(recipe=recipe, plan=plan, verdict=verdict, batch=batch),
+            *stale_probe(budget.stale),
+        ),
         alternatives=alternatives,
     )

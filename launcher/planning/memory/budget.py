@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from launcher.planning.divisors import divisors
@@ -10,15 +11,25 @@ from launcher.planning.memory.counting import Parameters, count_parameters
 from launcher.planning.memory.estimate import Estimate, estimate_memory
 from launcher.planning.memory.from_recipe import network_of, setting_of
 from launcher.planning.memory.kinds import KINDS
+from launcher.planning.memory.measured import (
+    corrected,
+    fitting_measurement,
+    known_to_fit,
+    probe_setting,
+    stale_measurement,
+    usable_by,
+)
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.setting import Setting
 from launcher.planning.memory.verdict import usable_bytes
 from launcher.planning.optimizer import precision_plan
 from launcher.spec.cluster import Cluster
+from launcher.spec.marks import Origin
+from launcher.spec.measurement import Measurement
 from launcher.spec.plan import LayoutPlan, ModelPlan, PrecisionPlan
 from launcher.spec.recipe import Recipe
 
-__all__ = ["Budget", "budget_of"]
+__all__ = ["Budget", "budget_of", "measured_origins"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +43,28 @@ class Budget:
     parameters: Parameters
     usable: int | None
     """Bytes; None where nobody knows."""
+    measurement: Measurement | None = None
+    """What a probe found of this recipe; it counts before the model."""
+    stale: Measurement | None = None
+    """What one found before the code changed; used for nothing."""
 
     def estimate(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Estimate:
-        """Peak memory of one rank under one split."""
-        setting = self._setting(
+        """Peak memory of one rank under one split, measured where there is a measurement."""
+        predicted = self.predicted(
+            micro_batch_size=micro_batch_size, gradient_accumulation_steps=gradient_accumulation_steps
+        )
+        if self.measurement is None:
+            return predicted
+        return corrected(
+            predicted,
+            measurement=self.measurement,
+            micro_batch_size=micro_batch_size,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+        )
+
+    def predicted(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Estimate:
+        """The same by the model alone."""
+        setting = self.setting(
             micro_batch_size=micro_batch_size, gradient_accumulation_steps=gradient_accumulation_steps
         )
         return estimate_memory(network=self.network, setting=setting)
@@ -43,7 +72,7 @@ class Budget:
     @property
     def load_bytes(self) -> int:
         """Host memory of one node while every process builds its copy of the model before it moves to the device."""
-        setting = self._setting(micro_batch_size=1, gradient_accumulation_steps=1)
+        setting = self.setting(micro_batch_size=1, gradient_accumulation_steps=1)
         shared = setting.layout.tensor * setting.layout.pipeline
         return (
             self.parameters.total
@@ -61,6 +90,15 @@ class Budget:
         if self.usable is None:
             return False
         accumulation = -(-sequences // micro_batch_size)
+        if self.measurement is not None:
+            known = known_to_fit(
+                self.measurement,
+                micro_batch_size=micro_batch_size,
+                accumulates=accumulation > 1,
+                usable=self.usable,
+            )
+            if known is not None:
+                return known
         found = self.estimate(micro_batch_size=micro_batch_size, gradient_accumulation_steps=accumulation)
         return found.device.high <= self.usable
 
@@ -78,7 +116,8 @@ class Budget:
         )
         return smaller[fitting - 1] if fitting else None
 
-    def _setting(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Setting:
+    def setting(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Setting:
+        """One split of the batch, as the memory model takes it."""
         return setting_of(
             recipe=self.recipe,
             layout=self.layout,
@@ -90,17 +129,48 @@ class Budget:
 
 
 def budget_of(
-    *, recipe: Recipe, layout: LayoutPlan, cluster: Cluster, model: ModelPlan | None
+    *,
+    recipe: Recipe,
+    layout: LayoutPlan,
+    cluster: Cluster,
+    model: ModelPlan | None,
+    measurements: Sequence[Measurement] = (),
 ) -> Budget | None:
-    """The budget of a recipe; None where its dimensions are not known here."""
+    """The budget of a recipe; None where its dimensions are not known here.
+
+    measurements: what probes found beside the recipe; the one that fits counts.
+    """
     if model is None or recipe.model.kind not in KINDS:
         return None
     network = network_of(recipe=recipe, model=model)
+    precision = precision_plan(recipe=recipe, layout=layout)
+    measurement: Measurement | None = None
+    stale: Measurement | None = None
+    if measurements:
+        setting = probe_setting(recipe=recipe, layout=layout, model=model, precision=precision)
+        measurement = fitting_measurement(measurements, setting=setting)
+        stale = stale_measurement(measurements, setting=setting)
     return Budget(
         recipe=recipe,
         layout=layout,
         network=network,
-        precision=precision_plan(recipe=recipe, layout=layout),
+        precision=precision,
         parameters=count_parameters(network),
-        usable=usable_bytes(layout=layout, cluster=cluster),
+        usable=usable_by(
+            measurement,
+            usable=usable_bytes(layout=layout, cluster=cluster),
+            is_written="cluster.host_memory" in recipe.marks or "cluster.reserve" in recipe.marks,
+        ),
+        measurement=measurement,
+        stale=stale,
     )
+
+
+def measured_origins(budget: Budget | None) -> dict[str, Origin]:
+    """Origins of the figures that a measurement decides."""
+    found = budget.measurement if budget is not None else None
+    if found is None:
+        return {}
+    names = ("max_micro_batch_size", "peak_bytes", *(("usable_bytes",) if found.limit_is_given else ()))
+    origin = Origin(origin="measured", formula=found.words, file=found.file)
+    return {f"memory.{name}": origin for name in names}

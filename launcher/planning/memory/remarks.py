@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from launcher.errors import Problem
+from launcher.spec.measurement import Measurement
 from launcher.spec.plan import BatchPlan, MemoryPlan, Verdict
 from launcher.spec.recipe import Recipe
 from launcher.units import show_bytes
 
-__all__ = ["memory_remarks", "unknown_memory"]
+__all__ = ["memory_remarks", "stale_probe", "unknown_memory"]
 
 _DOMINANT = 0.4
 """Share of the peak from which one part is worth a word."""
@@ -48,6 +49,24 @@ def unknown_memory(recipe: Recipe) -> tuple[Problem, ...]:
             ),
         )
     return ()
+
+
+def stale_probe(measurement: Measurement | None) -> tuple[Problem, ...]:
+    """A measurement that is no longer of this code."""
+    if measurement is None:
+        return ()
+    names = ", ".join(f"`{name}`" for name in measurement.changed[:3])
+    more = " and others" if len(measurement.changed) > 3 else ""
+    return (
+        Problem(
+            code="probe-stale",
+            severity="note",
+            path="launch.script",
+            message=f"the {measurement.words}, is not used: {names}{more} changed since",
+            because=(f"measured in {measurement.file}",),
+            hint="run batchwright probe on this recipe again",
+        ),
+    )
 
 
 def _does_not_fit(recipe: Recipe, plan: MemoryPlan, usable: int, batch: BatchPlan) -> Problem:

@@ -1,0 +1,117 @@
+"""One job of a probe: started like a run, in a folder of its own, ended by itself after a few optimizer steps."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from batchwright_witness.probing import LIMIT, STEPS
+from launcher.handoff.job import run_job
+from launcher.handoff.memory_failure import memory_failure
+from launcher.handoff.order import Order, job_commands, placed_bundle
+from launcher.handoff.outcome import exit_code, first_failure, log_tail, rank_ends
+from launcher.handoff.papers import run_papers
+from launcher.handoff.run_folder import create_named_folder
+from launcher.reporting.run_text import error_context
+from launcher.spec.bundle import LaunchBundle
+
+__all__ = ["TrialEnd", "run_trial"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialEnd:
+    """How one job of a probe ended."""
+
+    exit: int
+    """0 where every rank ended as asked."""
+    interrupted_by: int | None
+    out_of_memory: str | None
+    """What the rank said that ran out of memory."""
+    records: Mapping[int, Mapping[str, Any]]
+    """By rank: host, steps, peak_bytes, allocated_bytes, reserved_bytes, versions, files."""
+    seconds: float
+    message: str
+    """Which rank failed, and its words."""
+    context: tuple[str, ...]
+    """The last lines of what a failed job printed."""
+
+
+def run_trial(
+    order: Order,
+    *,
+    directory: Path,
+    steps: int,
+    limit_bytes: int | None,
+    wake: int,
+    say: Callable[[str], None],
+    clock: Callable[[], float] = time.time,
+) -> TrialEnd:
+    """Runs a job until every rank has done `steps` optimizer steps, or one has failed; nothing of it is left then.
+
+    directory: its run folder, which does not exist yet. limit_bytes: private memory of each rank, where the kernel is
+    to enforce it. wake: descriptor of signals_as_bytes(). What the job prints goes to its log only.
+    """
+    order = replace(order, bundle=_probing(order.bundle, steps=steps, limit_bytes=limit_bytes))
+    placed = placed_bundle(order.bundle, str(directory))
+    create_named_folder(target=directory, files=lambda _: run_papers(order, placed))
+    log = directory / "logs" / "launch.log"
+    began = clock()
+    with log.open("wb", buffering=0) as file:
+
+        def keep(_stream: int, data: bytes) -> None:
+            file.write(data)
+
+        ending = run_job(
+            commands=job_commands(order, placed),
+            run=str(directory),
+            wake=wake,
+            grace_seconds=order.plan.launch.grace_seconds,
+            output=keep,
+            say=say,
+        )
+    seconds = clock() - began
+    ends, printed = rank_ends(directory), log_tail(log)
+    world_size, host = order.plan.layout.world_size, os.uname().nodename
+    failure = first_failure(
+        ends=ends, log=printed if ending.returncode else "", world_size=world_size, host=host
+    )
+    code = exit_code(returncode=ending.returncode, failure=failure, interrupted_by=ending.interrupted_by)
+    failed = code != 0 and ending.interrupted_by is None
+    return TrialEnd(
+        exit=code,
+        interrupted_by=ending.interrupted_by,
+        out_of_memory=memory_failure(ends=ends, log=printed, world_size=world_size) if failed else None,
+        records=_records(directory),
+        seconds=seconds,
+        message=f"rank {failure.rank}: {_first(failure.error)}" if failure else f"exit code {code}",
+        context=error_context(log=printed, error=failure.error if failure else "") if failed else (),
+    )
+
+
+def _probing(bundle: LaunchBundle, *, steps: int, limit_bytes: int | None) -> LaunchBundle:
+    """The same commands with a probe's wishes in their environment."""
+    wishes = {STEPS: str(steps), **({} if limit_bytes is None else {LIMIT: str(limit_bytes)})}
+    commands = tuple(replace(each, env={**each.env, **wishes}) for each in bundle.commands)
+    return replace(bundle, commands=commands)
+
+
+def _records(directory: Path) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for path in sorted(directory.glob("ranks/*.json")):
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(data["probe"], dict):
+                found[int(data["rank"])] = {"host": str(data["host"]), **data["probe"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return dict(sorted(found.items()))
+
+
+def _first(words: str) -> str:
+    lines = words.strip().splitlines()
+    return lines[0] if lines else "no word of why"
