@@ -67,7 +67,7 @@ def choose(network: Network, setting: Setting, *, kind: str | None = None) -> Le
     ledger to the nearest one.
     """
     implementation = network.implementation
-    if setting.compile and implementation in ("transformers", "torch", "auto"):
+    if setting.compile:
         implementation = "compiled"
     known = families(implementation)
     if not known:
