@@ -166,6 +166,7 @@ def _experts(network: Network, setting: Setting) -> Iterator[tuple[str, float]]:
     yield "mlp_normed", value(setting, sizes, gpt["linear_input"])
     yield "router", value(setting, sizes, moe["router"]) + value(setting, sizes, moe["permutation"])
     yield "experts", _own(sizes, moe["expert_input"]) + _own(sizes, moe["experts"][shape])
+    yield "expert_activation", _own(sizes, moe["expert_activation"][shape])
     if shared_width(network):
         wide = {**sizes, "f": shared_width(network)}
         yield "shared_experts", value(setting, wide, moe["shared"][shape])
@@ -187,7 +188,8 @@ def _given_up(found: Mapping[str, float], setting: Setting) -> float:
         "layernorm": ("attention.normed", "mlp_normed"),
         "mla_up_proj": ("attention.up",),
         "mlp": ("mlp",),
-        "moe": ("experts", "router", "shared_experts"),
+        "moe": ("experts", "expert_activation", "router", "shared_experts"),
+        "moe_act": ("expert_activation",),
         "shared_experts": ("shared_experts",),
     }
     wanted = [name for module in setting.recomputed_modules for name in names.get(module, ())]
