@@ -84,7 +84,7 @@ def traffic(
         count = sum(each.count * stretch.copies for stretch, each in zip(stretches, units, strict=True))
         found = _deepspeed(count, trained, total, setting)
         return replace(found, always=found.always + _pipe_outputs(stretches, setting))
-    if data_ranks(layout) > 1:
+    if data_ranks(layout) > 1 and not setting.buffers.gradient_view:
         return Traffic(always=_ddp(trained, setting))
     return Traffic()
 
@@ -186,8 +186,8 @@ def _deepspeed(count: int, trained: int, total: Held, setting: Setting) -> Traff
         buckets = width * bucket * (2 if sizes.overlap else 1)
         compact = stage == 2 and wide
         return Traffic(
-            always=buckets if stage == 1 and setting.gradient_accumulation_steps > 1 else 0,
-            backward=0 if stage == 1 and setting.gradient_accumulation_steps > 1 else buckets,
+            # between accumulated micro-batches stage 1 has them too: the end of the forward pass counts them anyway
+            backward=buckets,
             inside=flush if stage == 2 and trained > bucket else 0,
             backward_end=flush if stage == 2 and trained <= bucket else 0,
             step=0 if compact else flat + cast,

@@ -23,6 +23,8 @@ class Gradients:
     """Their bytes per trained parameter; 0: as they are held."""
     newest_each: int = 0
     """Bytes per parameter of the largest tensor, whose gradient is made before it is put where it belongs."""
+    newest_end: bool = True
+    """Whether the last one is still apart at the end of the backward pass: not where it went into a bucket."""
     inside: int = 0
     """Buffers that the first reduction inside the backward pass makes."""
     end: int
@@ -47,7 +49,8 @@ def gradients_of(setting: Setting, total: Held, *, trained: int, bucketed: bool)
         return Gradients(base=whole, fresh=False, end=whole, step=whole + total.main_gradients)
     if setting.engine == "deepspeed" and setting.layout.strategy != "fsdp":
         return _deepspeed(setting, total, trained=trained, accumulated=accumulated, bucketed=bucketed)
-    each = setting.formats.gradient_bytes
+    # FSDP's whole gradients are priced with what is being reduced
+    each = 0 if setting.layout.strategy == "fsdp" else setting.formats.gradient_bytes
     if accumulated:
         return Gradients(base=whole, fresh=False, newest_each=each, end=whole, step=whole)
     return Gradients(end=whole, step=whole)
@@ -69,13 +72,20 @@ def _deepspeed(
     each = compute_bytes(formats)
     wide = formats.gradient_bytes > each
     if stage == 3:
-        return Gradients(base=whole, fresh=False, newest_each=each, end=whole, step=whole)
+        return Gradients(base=whole, fresh=False, newest_each=each, newest_end=False, end=whole, step=whole)
     if stage == 2:
         kept = whole if accumulated else 0
         again = 0 if wide else whole
-        inside = 0 if bucketed else (again if accumulated else whole)
+        # a wide partition is there when the first bucket is reduced, a narrow one after it
+        inside = whole if wide and not accumulated else 0 if bucketed else again if accumulated else whole
         return Gradients(
-            base=kept, fresh=False, newest_each=each, inside=inside, end=kept + inside, step=whole
+            base=kept,
+            fresh=False,
+            newest_each=each,
+            newest_end=False,
+            inside=0 if bucketed else inside,
+            end=kept + inside,
+            step=whole,
         )
     if stage == 1 and wide and formats.compute == "bf16":
         both = whole + each * trained

@@ -144,8 +144,11 @@ def _backward(stage: StageBytes) -> Iterator[_Moment]:
     first = stage.units[0].largest if stage.units else 0
     yield _Moment(
         activations=waiting,
-        gradients=plan.end + plan.newest_each * first + stage.tied,
-        gathered=moving.whole(each=each, left=first, passed=count, copy=first, groups=0),
+        gradients=plan.end + (plan.newest_each * first if plan.newest_end else 0) + stage.tied,
+        # FSDP gives the root group back before it reduces its gradients
+        gathered=moving.whole(each=each, left=first, passed=count, copy=first, groups=0)
+        if moving.turn
+        else 0,
         communication=moving.always
         + moving.backward
         + moving.inside
