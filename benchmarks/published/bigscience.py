@@ -30,6 +30,8 @@ def map_row(row: Mapping[str, str]) -> Case | str:
         return "no-dims"
     if not row["micro_batch"]:
         return "no-batch"
+    if "act-ckpt" in row["offload"]:
+        return "no-method"  # checkpoints kept on the host
     layout = _layout(row)
     ranks = layout.data * layout.tensor * layout.pipeline
     early = (

@@ -1,5 +1,7 @@
 """FlashAttention's training configurations, batch by memory class, and google-research/bert's largest batches (12 GB).
 
+gpt2-medium has mlp_checkpoint_lvl 1, which keeps as much as relu would. ZeRO-1 runs have gradient_as_bucket_view.
+
 A `-next` row of BERT says that anything clearly above the published maximum runs out: twice it is taken, 1 after 0.
 """
 
@@ -12,7 +14,7 @@ from dataclasses import replace
 from published import nets, rows
 from published.case import Case, whole
 
-from launcher.planning.memory.setting import Setting
+from launcher.planning.memory.setting import Buffers, Setting
 
 __all__ = ["map_row"]
 
@@ -29,7 +31,11 @@ def map_row(row: Mapping[str, str]) -> Case | str:
             row,
             implementation="transformers" if hugging_face else "fused",
             family="gpt2" if hugging_face else None,
-            activation="gelu_new" if hugging_face else "gelu",
+            activation="gelu_new"
+            if hugging_face
+            else "relu"
+            if row["row_id"].startswith("fa-owt-gpt2m")
+            else "gelu",
             dropout=0.1 if "gpt2" in row["model"].lower() else 0.0,
         ),
         setting=Setting(
@@ -39,6 +45,7 @@ def map_row(row: Mapping[str, str]) -> Case | str:
             attention="flash" if flash else "eager",
             optimizer_implementation="fused" if "fused" in row["optimizer"] else "foreach",
             formats=rows.AMPBF if bf16 else rows.AMP16,
+            buffers=Buffers(gradient_view=zero1),
             layout=rows.layout(row, strategy="zero" if zero1 else "ddp", zero_stage=1 if zero1 else 0),
         ),
         outcome=rows.outcome(row),
@@ -53,4 +60,11 @@ def _bert(row: Mapping[str, str]) -> Case | str:
         assert found
         batch = max(1, 2 * int(found[1]))
     case = nets.bert({**row, "optimizer": "Adam"}, batch=batch)
-    return replace(case, setting=replace(case.setting, optimizer_implementation="for-loop"))
+    # clipped gradients, both new moments, update and new weights of all variables: nothing orders them
+    # (google-research/bert optimization.py:AdamWeightDecayOptimizer.apply_gradients)
+    formats = replace(rows.FP32, main_gradient_bytes=5 * 4)
+    return replace(
+        case,
+        network=replace(case.network, implementation="tensorflow1"),
+        setting=replace(case.setting, optimizer_implementation="fused", formats=formats),
+    )

@@ -13,6 +13,14 @@ from launcher.planning.memory.setting import Setting
 
 __all__ = ["map_row"]
 
+_WINDOWS = (
+    "chatglm/chatglm2-6b",
+    "mixtral/mixtral_8x22b",
+    "qwen2/qwen2_14b",
+    "qwen2/qwen2_4b",
+    "qwen2/qwen2_72b",
+    "qwen2/qwen2_7b",
+)
 _WORDS = {
     "baichuan2": 125696,
     "chatglm": 65024,
@@ -39,7 +47,7 @@ def map_row(row: Mapping[str, str]) -> Case | str:
     model = row["model"]
     if not rows.has_dims(row):
         return "no-dims"
-    if whole(row["seq_len"]) >= 2**19:
+    if model in _WINDOWS or whole(row["seq_len"]) >= 2**19:
         return "contradicts"  # a context window taken over from the model's card, not a length to train at
     network = _network(row, model)
     recompute = row["act_ckpt"]
@@ -57,7 +65,7 @@ def map_row(row: Mapping[str, str]) -> Case | str:
             else "selective"
             if recompute == "selective"
             else "none",
-            formats=rows.MEGATRON,
+            formats=replace(rows.MEGATRON, gradient_bytes=2),  # grad_sync_dtype: bf16
             layout=rows.layout(row, strategy="zero", zero_stage=1),
         ),
         outcome=rows.outcome(row),

@@ -37,8 +37,8 @@ def _gpt(row: Mapping[str, str]) -> Case | str:
     layout = rows.layout(row)
     batch = whole(row["micro_batch"]) or whole(row["global_batch"]) // layout.data
     steps = max(1, whole(row["grad_accum"], 1))
-    if not batch:
-        return "no-batch"
+    if not batch or (layout.pipeline > 1 and not row["micro_batch"] and not row["grad_accum"]):
+        return "no-batch"  # a pipeline's micro-batches do not follow from the global batch
     return Case(
         network=rows.network(row, implementation="megatron", family="gpt", dropout=0.1),
         setting=Setting(

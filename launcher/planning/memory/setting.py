@@ -65,6 +65,8 @@ class Buffers:
     persistence_threshold: int = 100_000
     overlap: bool | None = None
     """None: the engine's default at this stage."""
+    gradient_view: bool = False
+    """Whether DDP's gradients lie in its buckets (gradient_as_bucket_view)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ class Setting:
     checkpointed_layers: int | None = None
     """Layers of a stage under full checkpointing; None: all."""
     recomputed_modules: tuple[str, ...] = ("core_attn",)
-    """What selective checkpointing computes again where an engine offers more than the attention core; Megatron's names."""
+    """What selective checkpointing computes again where an engine offers more than attention; Megatron's names."""
     compile: bool = False
     logits: Literal["full", "chunked", "fused"] = "full"
     compiled_loss: bool = False
