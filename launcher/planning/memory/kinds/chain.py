@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Operation", "Trace", "Value", "branch", "chain", "joined", "residual"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
+class Value(NamedTuple):
     """A tensor between two operations."""
 
     elements: int
@@ -31,8 +31,7 @@ class Value:
         return self.elements * self.width
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class Operation(NamedTuple):
     """One operation of autograd: one input, one result, some parameters."""
 
     elements: int
@@ -203,8 +202,7 @@ def _highest(steps: Sequence[_Step]) -> int:
     return high
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
+class _Step(NamedTuple):
     kept: int
     """First kept here, so freed after the backward of this operation."""
     casts: int

@@ -55,7 +55,7 @@ def bag(network: Network, setting: Setting) -> tuple[Part, ...]:
         [
             Operation(
                 elements=rows * network.hidden_size,
-                writes=setting.formats.parameter_bytes,
+                writes=4 if setting.formats.autocast else width_of(setting),
                 beside=_INDEX * (2 * tokens + 3 * rows + 1),
                 parameters=(table,),
                 scratch=3 * _INDEX * tokens,

@@ -11,7 +11,6 @@ zeros that torch would make, so `carry_state` changes no byte.
 
 from __future__ import annotations
 
-from dataclasses import replace
 
 from launcher.planning.memory.kinds.assembled import block_of, freeze, head_of, part_of
 from launcher.planning.memory.kinds.chain import Operation, Value, chain
@@ -62,7 +61,7 @@ def _input(network: Network, setting: Setting, shape: Shape) -> tuple[tuple[Part
     table = network.vocab_size * shape.given
     lookup = Operation(
         elements=tokens * shape.given,
-        writes=setting.formats.parameter_bytes if setting.formats.autocast else width_of(setting),
+        writes=4 if setting.formats.autocast else width_of(setting),
         beside=_INDEX * tokens,
         parameters=(table,),
         scratch=_sum_of_gradients(setting, table) if _tied(network, shape) else 0,
@@ -94,7 +93,7 @@ def _head(network: Network, setting: Setting, shape: Shape, given: Value) -> Par
         else cross_entropy(setting, rows=rows, classes=outputs)
     )
     # the head copies the steps into the order of sequences
-    copied = replace(given, kept=False)
+    copied = given._replace(kept=False)
     return _scored(setting, [score], loss, copied, tied=_tied(network, shape))
 
 

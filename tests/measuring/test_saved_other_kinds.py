@@ -1,0 +1,102 @@
+"""What recurrent, dense, residual and vision networks keep for their backward pass, in real torch on this CPU."""
+
+import pytest
+
+pytest.importorskip("torch")
+
+from plain_steps import PlainStep, one_thread, plain_setting
+
+from launcher.planning.memory.kinds import KINDS
+from launcher.planning.memory.network import Network
+
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:LSTM with projections")]
+
+MLP = {"hidden_size": 96, "num_layers": 3, "input_size": 40, "num_classes": 10}
+LM = {"hidden_size": 64, "num_layers": 2, "vocab_size": 300}
+FEATURES = {"hidden_size": 48, "num_layers": 2, "input_size": 20, "output_size": 5}
+LABELS = {"hidden_size": 48, "num_layers": 2, "input_size": 20, "num_classes": 7}
+RESNET = {"depth": 18, "image_size": 64, "hidden_size": 16, "num_classes": 10}
+VIT = {
+    "hidden_size": 48,
+    "num_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 48,
+    "patch_size": 8,
+    "num_classes": 10,
+}
+BATCH, IMAGES = {"micro_batch_size": 64}, {"micro_batch_size": 4}
+TEXT = {"micro_batch_size": 8, "sequence_length": 24}
+BF16, AUTOCAST = {"precision": "bf16"}, {"precision": "autocast"}
+CHECKPOINTED = {"checkpointing": "full"}
+
+CASES = [
+    ("mlp", MLP, BATCH),
+    ("mlp", {**MLP, "norm": "none", "activation": "relu"}, BATCH),
+    ("mlp", {**MLP, "norm": "batchnorm", "activation": "tanh", "dropout": 0.1}, {**BATCH, **BF16}),
+    ("mlp", {**MLP, "norm": "groupnorm", "activation": "silu"}, {**BATCH, **AUTOCAST}),
+    ("mlp", {**MLP, "norm": "rmsnorm", "activation": "gelu_new", "dropout": 0.1}, BATCH),
+    ("mlp", {**MLP, "norm": "rmsnorm", "activation": "relu"}, {**BATCH, **BF16}),
+    ("mlp", {"hidden_size": 80, "output_size": 3, "norm": "none"}, {**BATCH, **AUTOCAST}),
+    ("mlp", {**MLP, "num_layers": 5}, {**BATCH, **CHECKPOINTED}),
+    ("mlp", {**MLP, "norm": "none", "activation": "relu", "dropout": 0.2}, {**BATCH, **CHECKPOINTED}),
+    ("bag", {"hidden_size": 64, "vocab_size": 500, "num_classes": 20}, TEXT),
+    ("bag", {"hidden_size": 64, "vocab_size": 500, "num_layers": 2, "output_size": 2}, {**TEXT, **AUTOCAST}),
+    ("rnn", LM, TEXT),
+    ("rnn", {**FEATURES, "bidirectional": True, "activation": "tanh"}, {**TEXT, **BF16}),
+    ("rnn", {**LABELS, "dropout": 0.1}, {**TEXT, **AUTOCAST}),
+    ("gru", {**LM, "bidirectional": True}, TEXT),
+    ("gru", {**FEATURES, "dropout": 0.1}, {**TEXT, **AUTOCAST}),
+    ("gru", {**LABELS, "num_layers": 3}, {**TEXT, **BF16}),
+    ("lstm", LM, TEXT),
+    ("lstm", {**LM, "num_layers": 1, "tie_word_embeddings": False}, {**TEXT, **AUTOCAST}),
+    ("lstm", {**FEATURES, "bidirectional": True, "dropout": 0.1}, TEXT),
+    ("lstm", {**LABELS, "bidirectional": True}, {**TEXT, **AUTOCAST}),
+    ("lstm", LABELS, {**TEXT, **BF16}),
+    ("lstm", {**LM, "projection_size": 24}, TEXT),
+    ("lstm", {**FEATURES, "projection_size": 24, "bidirectional": True}, {**TEXT, **BF16}),
+    ("lstm", LM, {**TEXT, **CHECKPOINTED}),
+    ("resnet", RESNET, IMAGES),
+    ("resnet", {**RESNET, "image_size": 75, "hidden_size": 8}, {**IMAGES, **BF16}),
+    ("resnet", {**RESNET, "depth": 50}, IMAGES),
+    ("resnet", {**RESNET, "depth": 50, "hidden_size": 8}, {**IMAGES, **AUTOCAST}),
+    ("resnet", {**RESNET, "depth": 34}, {**IMAGES, **CHECKPOINTED}),
+    ("vit", VIT, IMAGES),
+    ("vit", {**VIT, "intermediate_size": 100, "activation": "relu"}, {**IMAGES, **BF16}),
+    ("vit", VIT, {**IMAGES, **AUTOCAST}),
+    ("vit", {**VIT, "dropout": 0.1}, IMAGES),
+    ("vit", {**VIT, "dropout": 0.1, "num_attention_heads": 2}, {**IMAGES, **AUTOCAST}),
+    ("vit", {**VIT, "num_layers": 4}, {**IMAGES, **CHECKPOINTED}),
+]
+
+
+def named(case):
+    """The case in few words."""
+    kind, dimensions, setting = case
+    return f"{kind}-" + "-".join(f"{name}={value}" for name, value in {**dimensions, **setting}.items())
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_kept_bytes_are_those_of_real_torch(case):
+    """Parameters are exact, and saved storages within 1 % of what autograd packs (2 % where checkpointed)."""
+    kind, dimensions, more = case
+    network, setting = Network(kind=kind, implementation="torch", **dimensions), plain_setting(**more)
+    parts = KINDS[kind](network, setting)
+    if not PlainStep.runs_in_onednn(network, setting):
+        pytest.skip("this CPU runs LSTM in two bytes step by step")
+    with one_thread():
+        step = PlainStep(network, setting)
+        measured = step.saved()
+    assert counted(parts) == step.parameters()
+    checkpointed = setting.checkpointing == "full"
+    expected = sum(part.repeat * bytes_kept(part, checkpointed=checkpointed) for part in parts)
+    assert expected == pytest.approx(measured, rel=0.02 if checkpointed else 0.01)
+
+
+def counted(parts):
+    """Parameters of all parts, a tied one once."""
+    return sum(part.repeat * weight.count for part in parts for weight in part.weights if not weight.tied)
+
+
+def bytes_kept(part, *, checkpointed):
+    """Bytes that one copy of a part keeps."""
+    return part.boundary if checkpointed and part.checkpointable and part.place == "body" else part.saved
