@@ -1,7 +1,8 @@
 """Qwen's own profile of fine-tuning: batch 1, 8 accumulation steps, inputs of exactly this length, A100-80GB.
 
 finetune.py: PEFT LoRA of rank 64 on c_attn, c_proj, w1 and w2, checkpointing on, bf16; full parameters under DeepSpeed
-ZeRO-3; LoRA (emb) also trains both embeddings. The page does not say which figure "G" is; nvidia-smi fits (below).
+ZeRO-3; LoRA (emb) also trains both embeddings. The page does not say which figure "G" is:
+nvidia-smi's MiB, by the thousand, is taken.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from published import rows
-from published.case import GIB, Case, number, whole
+from published.case import MIB, Case, number, whole
 
 from launcher.planning.memory.setting import Layout, Setting
 from launcher.spec.model import Adapter
 
 __all__ = ["map_row"]
 
+_FP32_ADAPTERS = replace(rows.PURE, gradient_bytes=4, master_bytes=2, state_bytes=4)
+"""Adapters in fp32 (2 + 2 bytes) beside a bf16 model. Source: huggingface/peft@v0.5.0 tuners/lora.py:update_layer."""
 _SHAPES = {
     "Qwen-1.8B": {"n_layers": "24", "hidden": "2048", "ffn_hidden": "5504", "heads": "16"},
     "Qwen-7B": {"n_layers": "32", "hidden": "4096", "ffn_hidden": "11008", "heads": "32"},
@@ -71,11 +74,11 @@ def _case(row: Mapping[str, str]) -> Case | str:
             gradient_accumulation_steps=8,
             attention="flash",
             checkpointing="full",
-            formats=formats if deepspeed else rows.PURE,
+            formats=formats if deepspeed else _FP32_ADAPTERS,
             layout=layout,
         ),
         quantity="device" if figure else None,
-        measured=figure * GIB if figure else None,
+        measured=figure * 1000 * MIB if figure else None,
         outcome=rows.outcome(row),
         **rows.cap({**row, "gpu": "A100", "gpu_mem_gb": "80"}),
     )

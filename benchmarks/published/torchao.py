@@ -45,7 +45,7 @@ def _vit(row: Mapping[str, str]) -> Case | str:
         intermediate_size=5120 if huge else 4096,
         gated_mlp=not huge,
         activation="gelu" if huge else "silu",
-        image_size=224 if huge else 518,
+        image_size=224,
         patch_size=14,
         num_classes=45,
     )

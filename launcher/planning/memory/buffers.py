@@ -195,12 +195,14 @@ def _deepspeed(count: int, trained: int, total: Held, setting: Setting) -> Traff
         )
     turn = min(count, sizes.max_live_parameters // 2)
     copies = 2 * flush
+    # stage 3 steps one sub-group after the other
+    group = min(total.trained, sizes.sub_group)
     return Traffic(
         always=each * bucket,
         inside=copies if trained > bucket else 0,
         backward_end=copies if trained <= bucket else 0,
         turn=turn,
         ahead=min(count, sizes.prefetch_bucket),
-        step=flat + cast,
-        step_gradients=flat + 4 * total.trained,
+        step=(flat + cast) * group // max(1, total.trained),
+        step_gradients=flat + 4 * group,
     )

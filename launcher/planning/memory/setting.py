@@ -65,6 +65,8 @@ class Buffers:
     persistence_threshold: int = 100_000
     overlap: bool | None = None
     """None: the engine's default at this stage."""
+    sub_group: int = 1_000_000_000
+    """Parameters that ZeRO-3 steps at once (sub_group_size)."""
     gradient_view: bool = False
     """Whether DDP's gradients lie in its buckets (gradient_as_bucket_view)."""
 
