@@ -76,7 +76,9 @@ def traffic(
     """Buffers of one stage whose parts hold `units` per copy and `total` from step to step."""
     layout = setting.layout
     if setting.engine == "megatron":
-        return Traffic(always=_megatron(stretches, setting))
+        sharded = layout.strategy == "fsdp" and data_ranks(layout) > 1
+        found = _fsdp(stretches, units, setting) if sharded else Traffic()
+        return replace(found, always=_megatron(stretches, setting))
     trained = sum(each.trained * stretch.copies for stretch, each in zip(stretches, units, strict=True))
     if layout.strategy == "fsdp":
         return _fsdp(stretches, units, setting) if data_ranks(layout) > 1 else Traffic()
