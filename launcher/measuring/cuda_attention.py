@@ -31,6 +31,10 @@ def attend(  # noqa: PLR0917 (torch's signature)
         padded = [_padded(each) for each in (query, key, value)]
         return _Flash.apply(*padded)[..., : value.shape[-1]]
     if kernel == "efficient":
+        attn_mask = _additive(attn_mask, query)
+        if attn_mask is not None:
+            # the kernel returns a gradient of the expanded mask, which is summed afterwards
+            attn_mask = attn_mask.expand(*query.shape[:-1], key.shape[-2])
         return _Efficient.apply(query, key, value, attn_mask)
     return _math(query, key, value, attn_mask, dropout=dropout_p, causal=is_causal, grouped=enable_gqa)
 
@@ -58,6 +62,16 @@ def _padded(tensor: Any) -> Any:
     """
     over = -tensor.shape[-1] % 8
     return tensor if over == 0 else functional.pad(tensor, (0, over))
+
+
+def _additive(mask: Any, query: Any) -> Any:
+    """A boolean mask becomes one that is added, in the queries' format, at every call.
+
+    Source: pytorch@v2.13.0 aten/src/ATen/native/transformers/attention.cpp:convert_boolean_attn_mask.
+    """
+    if mask is None or mask.dtype != torch.bool:
+        return mask
+    return torch.zeros_like(mask, dtype=query.dtype).masked_fill_(mask, -1.0)
 
 
 class _Flash(torch.autograd.Function):  # type: ignore[misc]
@@ -112,7 +126,7 @@ class _Efficient(torch.autograd.Function):  # type: ignore[misc]
         delta = torch.empty_like(lse)
         bias = None
         if mask is not None and ctx.needs_input_grad[3]:
-            bias = torch.zeros_like(mask)
+            bias = mask.new_zeros(mask.shape)
         del delta
         return (*results, bias)
 
@@ -137,8 +151,7 @@ def _math(query: Any, key: Any, value: Any, mask: Any, *, dropout: float, causal
     root = float(query.shape[-1]) ** -0.25
     if causal:
         mask = query.new_ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()
-    if mask is not None and mask.dtype == torch.bool:
-        mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(mask.logical_not(), float("-inf"))
+    mask = _additive(mask, query)
     scores = torch.matmul(query * root, (key * root).transpose(-2, -1))
     if mask is not None:
         scores = scores + mask

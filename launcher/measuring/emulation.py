@@ -7,9 +7,10 @@ allocates; results are right in shape and dtype, not in value. Imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -17,6 +18,9 @@ from torch.overrides import TorchFunctionMode
 
 from launcher.measuring.autocast import Autocast
 from launcher.measuring.cuda_attention import attend
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["CudaKernels"]
 
@@ -30,6 +34,7 @@ class CudaKernels(TorchFunctionMode):  # type: ignore[misc]
     def __init__(self, *, autocast: Any = None) -> None:
         super().__init__()
         self._autocast = None if autocast is None else Autocast(autocast)
+        self._depth = 0
 
     def __torch_function__(
         self,
@@ -41,15 +46,36 @@ class CudaKernels(TorchFunctionMode):  # type: ignore[misc]
         kwargs = kwargs or {}
         if self._autocast is not None:
             args, kwargs = self._autocast.cast(func, args, kwargs)
+        if func is functional.multi_head_attention_forward:
+            with self, _written_out():
+                return func(*args, **kwargs)
         replaced = _KERNELS.get(func)
         return func(*args, **kwargs) if replaced is None else replaced(*args, **kwargs)
+
+    def __enter__(self) -> Self:
+        self._depth += 1
+        super().__enter__()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._autocast is not None:
+        self._depth -= 1
+        if self._autocast is not None and self._depth == 0:
             self._autocast.forget()
         super().__exit__(kind, value, trace)
+
+
+@contextmanager
+def _written_out() -> Iterator[None]:
+    """Lets a function of torch.nn.functional run its own lines although a mode is on, so that the mode sees them."""
+    module: Any = functional
+    original = module.has_torch_function
+    module.has_torch_function = lambda _: False
+    try:
+        yield
+    finally:
+        module.has_torch_function = original
 
 
 def _dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:  # noqa: A002

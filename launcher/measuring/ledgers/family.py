@@ -65,6 +65,10 @@ class Family:
     attentions: tuple[str, ...] = ("eager", "sdpa")
     dropouts: tuple[bool, ...] = (False, True)
     masks: tuple[bool, ...] = (False,)
+    grouped: bool = False
+    """Whether keys and values may have fewer heads than queries, as in `sets`; the same with all heads is measured too."""
+    first_parameters: tuple[str, ...] = ("embed", "wte", "wpe", "shared", "patch")
+    """Words in the names of the first part's parameters."""
     rename: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By place: symbols to be called otherwise there, where the module cannot tell two dimensions apart."""
     versions: tuple[str, ...] = ("torch",)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from launcher.measuring.emulation import CudaKernels
+from launcher.measuring.ledgers.cores import watch_cores
 from launcher.measuring.ledgers.family import Family, Sizes, Stack, Variant
 from launcher.measuring.recording import Recording
 from launcher.measuring.saved_bytes import follow_places
@@ -50,7 +51,7 @@ def record(family: Family, sizes: Sizes, variant: Variant) -> Pass:
     try:
         with ExitStack() as hooks:
             hooks.callback(_follow(family, model, recording, inputs))
-            hooks.enter_context(_attention(recording))
+            hooks.enter_context(watch_cores(recording))
             hooks.enter_context(recording)
             loss, answer = _forward(recording, forward, variant)
             outputs = 0 if answer is None else answer.untyped_storage().nbytes()
@@ -137,40 +138,6 @@ def _mark(
     return undo
 
 
-@contextmanager
-def _attention(recording: Recording) -> Iterator[None]:
-    """Calls what runs between queries, keys and values and their output the core of attention."""
-    try:
-        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-    except ImportError:
-        yield
-        return
-    functions: Any = ALL_ATTENTION_FUNCTIONS
-    original = functions.get_interface
-
-    def get_interface(*args: Any) -> Callable[..., Any]:
-        inner = original(*args)
-
-        def around(module: Any, query: Any, key: Any, value: Any, *rest: Any, **named: Any) -> Any:
-            outer = recording.place
-            recording.place = outer.replace(".attention", ".core")
-            result = inner(module, query, key, value, *rest, **named)
-            for tensor in (query, key, value, result[0]):
-                seen = recording.find(tensor)
-                if seen is not None and seen.saved_in == recording.place:
-                    seen.saved_in = outer
-            recording.place = outer
-            return result
-
-        return around
-
-    functions.get_interface = get_interface
-    try:
-        yield
-    finally:
-        del functions.get_interface
-
-
 def _gradients(model: Any, recording: Recording) -> None:
     for parameter in model.parameters():
         if parameter.grad is not None:
@@ -209,7 +176,7 @@ def _describe(model: Any, recording: Recording, inputs: dict[str, int], outputs:
         f"{path}.weight"
         for path, module in model.named_modules()
         if type(module).__name__ in ("Linear", "Conv1D", "NonDynamicallyQuantizableLinear")
-    }
+    } | {name for name in named if name.endswith("in_proj_weight")}
     return Pass(
         recording,
         {name: parameter.numel() for name, parameter in named.items()},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 from launcher.measuring.ledgers.aligned import Aligned, align
-from launcher.measuring.ledgers.family import Family, Variant
+from launcher.measuring.ledgers.family import Family, Sizes, Variant
 from launcher.measuring.ledgers.passes import LAYERS, Pass, record
 from launcher.measuring.ledgers.transients import Peak, backward_peaks, forward_peaks
 from launcher.measuring.symbols import Fitter, InexactError, Poly, add, as_data
@@ -15,9 +16,8 @@ from launcher.measuring.symbols import Fitter, InexactError, Poly, add, as_data
 __all__ = ["make_row", "parameters_of"]
 
 
-def make_row(family: Family, variant: Variant, fitter: Fitter) -> dict[str, Any]:
-    """One row, as the file has it."""
-    sets = [*family.sets, *family.held_out]
+def make_row(family: Family, variant: Variant, sets: Sequence[Sizes], fitter: Fitter) -> dict[str, Any]:
+    """One row, as the file has it; the fitter knows the sets."""
     passes = [record(family, sizes, variant) for sizes in sets]
     aligned = align(passes, fitter)
     saved = _saved(aligned)
@@ -133,12 +133,27 @@ def parameters_of(family: Family, passes: Sequence[Pass], fitter: Fitter) -> dic
     for name, poly in counts.items():
         parts.setdefault(_part(family, name), {})[name] = poly
     for stack in family.stacks:
+        middle = _own_names(parts.pop(f"{stack.name}.1"))
         for index in (0, 2):
-            other = [dict(each) for each in parts.pop(f"{stack.name}.{index}", {}).values()]
-            if other != [dict(each) for each in parts[f"{stack.name}.1"].values()]:
+            named = parts.pop(f"{stack.name}.{index}")
+            own = _own_names(named)
+            # what only the first layer has serves them all (T5's relative positions)
+            parts["first"] |= {
+                name: poly for name, poly in named.items() if index == 0 and _own(name) not in middle
+            }
+            if any(own.get(name) != poly for name, poly in middle.items()):
                 raise InexactError(f"layer {index} of {stack.name} has other parameters than layer 1")
-        parts[stack.name] = parts.pop(f"{stack.name}.1")
+        parts[stack.name] = middle
     return {part: _weights(family, part, named, passes[0]) for part, named in parts.items()}
+
+
+def _own(name: str) -> str:
+    """A parameter's name inside its layer."""
+    return re.split(r"\.\d+\.", name, maxsplit=1)[1]
+
+
+def _own_names(named: Mapping[str, Poly]) -> dict[str, Poly]:
+    return {_own(name): poly for name, poly in named.items()}
 
 
 def _part(family: Family, name: str) -> str:
@@ -152,13 +167,14 @@ def _part(family: Family, name: str) -> str:
 
 def _weights(family: Family, part: str, named: Mapping[str, Poly], seen: Pass) -> dict[str, Any]:
     own = {name: poly for name, poly in named.items() if name not in seen.tied}
+    linear = seen.linear | {_own(name) for name in seen.linear if re.search(r"\.\d+\.", name)}
     largest: list[Poly] = []
     for poly in own.values():
         if "*" in "".join(poly) and poly not in largest:
             largest.append(poly)
     found: dict[str, Any] = {
         "count": _data(family, part, add(own.values())),
-        "linear": _data(family, part, add(poly for name, poly in own.items() if name in seen.linear)),
+        "linear": _data(family, part, add(poly for name, poly in own.items() if name in linear)),
         "largest": [_data(family, part, poly) for poly in largest],
     }
     tied = add(poly for name, poly in named.items() if name in seen.tied)
@@ -178,7 +194,7 @@ def _data(family: Family, place: str, poly: Poly) -> dict[str, int | float]:
     )
 
 
-_RANK = ("t", "u", "b", "s", "r", "k", "h", "q", "kv", "a", "d", "E", "f", "g", "S", "V", "p")
+_RANK = ("t", "u", "b", "s", "r", "k", "h", "q", "kv", "a", "G", "d", "E", "f", "g", "V", "n", "P", "p")
 
 
 def _rank(name: str) -> int:

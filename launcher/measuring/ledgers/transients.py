@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import cache
+from math import prod
 
 from launcher.measuring.ledgers.aligned import Aligned
-from launcher.measuring.symbols import add, value_of
+from launcher.measuring.symbols import add
 
 __all__ = ["Peak", "backward_peaks", "forward_peaks"]
 
@@ -68,19 +70,22 @@ def _peaks(
 
 def _worth_keeping(peaks: Sequence[Peak]) -> list[Peak]:
     """Those that are the largest for some dimensions a network may have, alone or with the gradients."""
+    terms = sorted({term for peak in peaks for poly in peak for term in poly})
+    alone = [{term: float(c) for term, c in beyond.items()} for beyond, _ in peaks]
+    together = [{term: float(c) for term, c in add(peak).items()} for peak in peaks]
     kept: set[int] = set()
-    names = {
-        name for peak in peaks for poly in peak for term in poly if term != "1" for name in term.split("*")
-    }
-    for sizes in _likely_sizes(sorted(names)):
-        alone = [value_of(beyond, sizes) for beyond, _ in peaks]
-        with_gradients = [a + value_of(peak[1], sizes) for a, peak in zip(alone, peaks, strict=True)]
-        for values in (alone, with_gradients):
-            kept.add(values.index(max(values)))
+    for sizes in _likely_sizes(
+        tuple(sorted({name for term in terms if term != "1" for name in term.split("*")}))
+    ):
+        values = {term: 1 if term == "1" else prod(sizes[name] for name in term.split("*")) for term in terms}
+        for polys in (alone, together):
+            worth = [sum(c * values[term] for term, c in poly.items()) for poly in polys]
+            kept.add(worth.index(max(worth)))
     return [peaks[index] for index in sorted(kept)]
 
 
-def _likely_sizes(names: Sequence[str]) -> list[dict[str, int]]:
+@cache
+def _likely_sizes(names: tuple[str, ...]) -> list[dict[str, int]]:
     draw = random.Random(0)  # noqa: S311
     return [_one(draw, names) for _ in range(300)]
 

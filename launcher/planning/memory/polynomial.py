@@ -10,7 +10,7 @@ __all__ = ["SHARDED", "Polynomial", "added", "evaluate"]
 Polynomial = Mapping[str, float]
 """Monomial (names joined by `*`, "1" for none) to coefficient."""
 
-SHARDED = frozenset({"q", "kv", "f", "a", "V", "v"})
+SHARDED = frozenset({"q", "kv", "f", "a", "G", "V", "v"})
 """Dimensions that tensor-parallel ranks divide: heads, feed-forward width, vocabulary.
 
 Source: Shoeybi et al. 2019, arXiv:1909.08053, section 3 (columns, then rows); Korthikanti et al. 2022,

@@ -36,6 +36,7 @@ def symbols(network: Network, setting: Setting) -> dict[str, float]:
         "d": network.head_dim,
         "q": query_width(network),
         "kv": key_heads * network.head_dim,
+        "G": key_heads,
         "v": value_width(network),
         "f": network.intermediate_size,
         "V": network.vocab_size,
@@ -50,6 +51,7 @@ def symbols(network: Network, setting: Setting) -> dict[str, float]:
         "w": min(network.sliding_window or length, length),
         "L": network.num_layers,
         "n": network.num_classes,
+        "P": network.patch_size,
     }
 
 
