@@ -13,7 +13,7 @@ from launcher.planning.memory.kinds.families import FAMILIES
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.setting import Setting
 
-__all__ = ["built", "measured_bytes"]
+__all__ = ["adapted_bytes", "built", "measured_bytes"]
 
 
 def built(network: Network, setting: Setting | None = None) -> Any:
@@ -32,16 +32,51 @@ def built(network: Network, setting: Setting | None = None) -> Any:
 
 def measured_bytes(network: Network, setting: Setting) -> int:
     """Bytes of unique storages that a real forward pass on CPU keeps for its backward pass, without parameters."""
-    torch.manual_seed(0)
-    model = built(network, setting)
-    formats = setting.formats
-    if formats.compute == "bf16" and not formats.autocast:
-        model = model.to(torch.bfloat16)
+    model = _in_format(built(network, setting), setting)
     if setting.checkpointing == "full":
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    return _kept(model, network, setting)
+
+
+def adapted_bytes(network: Network, setting: Setting) -> tuple[int, int]:
+    """The same of a frozen model with low-rank adapters beside the targets, and the number of trained parameters."""
+    assert network.adapter is not None
+    model = _in_format(built(network, setting), setting).requires_grad_(False)
+    for path, module in list(model.named_modules()):
+        before, _, name = path.rpartition(".")
+        if name in network.adapter.targets:
+            setattr(model.get_submodule(before), name, _Adapted(module, network.adapter.rank))
+    trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
+    return _kept(model.train(), network, setting), trained
+
+
+class _Adapted(torch.nn.Module):
+    """A linear layer with a low-rank update beside it, computed as PEFT's lora.Linear computes it: fp32 factors."""
+
+    def __init__(self, base: torch.nn.Module, rank: int) -> None:
+        super().__init__()
+        rows, columns = base.weight.shape
+        into, out = (rows, columns) if hasattr(base, "nx") else (columns, rows)
+        self.base = base
+        self.first = torch.nn.Linear(into, rank, bias=False)
+        self.second = torch.nn.Linear(rank, out, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result = self.base(x)
+        update = self.second(self.first(x.to(self.first.weight.dtype))) * 0.5
+        return (result + update).to(result.dtype)
+
+
+def _in_format(model: Any, setting: Setting) -> Any:
+    torch.manual_seed(0)
+    formats = setting.formats
+    return model.to(torch.bfloat16) if formats.compute == "bf16" and not formats.autocast else model
+
+
+def _kept(model: Any, network: Network, setting: Setting) -> int:
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     call = _call(model, network, setting)
-    cast = torch.autocast("cpu", torch.bfloat16) if formats.autocast else nullcontext()
+    cast = torch.autocast("cpu", torch.bfloat16) if setting.formats.autocast else nullcontext()
     with saved_storages() as storages, cast:
         loss = call()
     found = sum(size for where, size in storages.items() if where not in own)
@@ -142,7 +177,11 @@ def _special(network: Network, family: str) -> dict[str, Any]:
         "gpt_neox": {"use_parallel_residual": True, "rotary_pct": 0.25},
         "roberta": {"type_vocab_size": 1},
         "bloom": {"n_layer": network.num_layers, "n_head": network.num_attention_heads},
-        "t5": {"num_decoder_layers": network.num_layers, "feed_forward_proj": network.activation},
+        "t5": {
+            "num_decoder_layers": network.num_layers,
+            "feed_forward_proj": network.activation,
+            "decoder_start_token_id": 0,
+        },
         "bart": {
             "encoder_layers": network.num_layers,
             "decoder_layers": network.num_layers,

@@ -22,7 +22,8 @@ def adapter_bytes(
     if network.adapter is None or not chosen:
         return {}
     own = _litgpt if network.implementation == "litgpt" else _peft
-    return {tokens: own(network, setting, chosen)}
+    cast = 2 * sum(network.adapter.rank * (matrix.inputs + matrix.outputs) for matrix in chosen)
+    return {tokens: own(network, setting, chosen), **({"1": cast} if setting.formats.autocast else {})}
 
 
 def reads_copy(network: Network, setting: Setting) -> bool:
@@ -34,12 +35,17 @@ def reads_copy(network: Network, setting: Setting) -> bool:
 def _peft(network: Network, setting: Setting, chosen: Sequence[Matrix]) -> float:
     """fp32 factors beside a base in 16 bits: each keeps an fp32 copy of its input; and what goes into the second one.
 
+    Under autocast inputs are widened and narrowed again, into another copy of what attention put out.
     Source: huggingface/peft@v0.17.0 tuners/lora/layer.py Linear.forward (_cast_input_dtype), lora_dropout 0.
     """
     assert network.adapter is not None
     copied = reads_copy(network, setting)
     size = 4 if copied else compute_bytes(setting)
-    return sum(size * network.adapter.rank + (size * matrix.inputs if copied else 0) for matrix in chosen)
+    again = setting.formats.autocast and setting.attention != "eager"
+    recast = sum(size * matrix.inputs for matrix in chosen if again and matrix.name == "o_proj")
+    return recast + sum(
+        size * network.adapter.rank + (size * matrix.inputs if copied else 0) for matrix in chosen
+    )
 
 
 def _litgpt(network: Network, setting: Setting, chosen: Sequence[Matrix]) -> float:

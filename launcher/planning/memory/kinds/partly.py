@@ -19,7 +19,7 @@ from launcher.planning.memory.network import Network
 from launcher.planning.memory.polynomial import Polynomial, added
 from launcher.planning.memory.setting import Setting
 
-__all__ = ["frozen_head", "frozen_norm", "partly_trained", "without_first_norm"]
+__all__ = ["frozen_head", "frozen_norm", "partly_trained", "without_gradient"]
 
 _KEEPS_RESULT = ("relu", "tanh", "sigmoid")
 _WIDTHS = {"o_proj": "q", "down_proj": "f", "shared.down_proj": "S"}
@@ -84,11 +84,31 @@ def frozen_head(network: Network, setting: Setting, *, tokens: str = "t") -> Pol
     return added(less, {f"{tokens}*h": compute_bytes(setting)})
 
 
-def without_first_norm(network: Network, layer: LayerBytes) -> LayerBytes:
-    """A first layer whose input needs no gradient: what comes before its first adapter keeps nothing."""
+def without_gradient(
+    network: Network, setting: Setting, layer: LayerBytes, matrices: Iterable[Matrix]
+) -> LayerBytes:
+    """A layer whose input needs no gradient: what comes before its first adapter keeps nothing."""
     if is_trained(network, "norm"):
         return layer
-    return replace(layer, norm={names: value / 2 for names, value in layer.norm.items()})
+    attention = [matrix for matrix in matrices if _of_attention(matrix)]
+    reading, touched = (
+        any(adapted(network, matrix) or is_trained(network, matrix.name) for matrix in chosen)
+        for chosen in (_entering(attention), attention)
+    )
+    second = {names: value / 2 for names, value in layer.norm.items()}
+    if reading:
+        # casts of the weights that read the input are not kept; the output projection's is
+        casts = {"h*q": layer.attention.get("h*q", 0) / 2, "h*kv": 0}
+        known = {names: value for names, value in casts.items() if names in layer.attention}
+        return replace(layer, norm=second, attention={**layer.attention, **known})
+    own = adapter_bytes(network, setting, attention)
+    copied = not touched or reads_copy(network, setting) or setting.formats.autocast
+    return replace(
+        layer,
+        norm=second if touched else {},
+        attention=own if copied else added(own, {"t*q": compute_bytes(setting)}),
+        core={},
+    )
 
 
 def _needs_input(network: Network, setting: Setting, matrix: Matrix) -> bool:

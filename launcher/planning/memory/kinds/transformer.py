@@ -18,7 +18,7 @@ from launcher.planning.memory.kinds.ends import embeddings_part, head_part, norm
 from launcher.planning.memory.kinds.families import Family
 from launcher.planning.memory.kinds.holding import grouped, matrix_weights, vectors
 from launcher.planning.memory.kinds.matrices import Matrix, attention_matrices, mlp_matrices, query_width
-from launcher.planning.memory.kinds.partly import partly_trained, without_first_norm
+from launcher.planning.memory.kinds.partly import partly_trained, without_gradient
 from launcher.planning.memory.kinds.rows import Wanted, wanted_row
 from launcher.planning.memory.kinds.symbols import bytes_of, casts_of, compute_bytes, symbols
 from launcher.planning.memory.kinds.training import all_frozen, is_trained
@@ -158,16 +158,10 @@ def body_parts(
     if all_frozen(network, matrices, part=layer.name):
         return (replace(layer, repeat=repeat, saved=0, core=0, boundary=0, backward=0, casts=0),)
     chosen, wanted = choose(network, setting), wanted_of(network, setting)
-    bare = without_first_norm(
-        network,
-        partly_trained(
-            network,
-            setting,
-            layer_bytes(chosen, wanted, attention_dropout=_attention_dropout(network), part=layer.name),
-            matrices,
-        ),
-    )
-    first = replace(layer, name=f"first {layer.name}", saved=_evaluated(bare, network, setting).saved)
+    ledger = layer_bytes(chosen, wanted, attention_dropout=_attention_dropout(network), part=layer.name)
+    bare = without_gradient(network, setting, partly_trained(network, setting, ledger, matrices), matrices)
+    first = _evaluated(bare, network, setting)
+    first = replace(layer, name=f"first {layer.name}", saved=first.saved, core=first.core, casts=first.casts)
     return (first, replace(layer, repeat=repeat - 1)) if repeat > 1 else (first,)
 
 
