@@ -35,9 +35,12 @@ def plan(recipe: Recipe, *, environ: Mapping[str, str] | None = None, measured: 
     Raises PlanError when no plan exists, EngineError when the engine or executor is unknown or broken.
     """
     from launcher.discovery.measurements import read_measurements
+    from launcher.discovery.traces import read_traces
     from launcher.planning.plan import make_plan
 
     cluster, origin = _machines(recipe, environ)
+    if recipe.model.kind == "module":
+        recipe = replace(recipe, traces=read_traces(recipe))
     try:
         result = make_plan(
             recipe=recipe,

@@ -6,10 +6,14 @@ import hashlib
 import json
 from pathlib import Path
 
-from launcher.planning.memory.traced import TraceFile
 from launcher.spec.recipe import Recipe
+from launcher.spec.trace_file import TraceFile
 
 __all__ = ["file_hash", "read_traces", "trace_folder"]
+
+
+_KEYS = frozenset(("module", "code", "request", "versions", "extends", "parts", "totals", "modules"))
+"""Of a trace file, among others; a file without them is from another version."""
 
 
 def trace_folder(recipe: Recipe) -> Path:
@@ -25,8 +29,8 @@ def read_traces(recipe: Recipe) -> tuple[TraceFile, ...]:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        ours = isinstance(content, dict) and content.get("trace_version") == 1
-        if ours and content["module"] == recipe.model.module:
+        whole = isinstance(content, dict) and content.get("trace_version") == 1 and content.keys() >= _KEYS
+        if whole and content["module"] == recipe.model.module:
             changed = _changed(content["code"], Path(recipe.directory))
             found.append(TraceFile(path=str(path), content=content, changed=changed))
     return tuple(found)

@@ -159,9 +159,6 @@ CODES: dict[str, CodeInfo] = {
         "the expected peak fits, the upper end of its range does not",
         "measure with `batchwright probe`, or leave more room",
     ),
-    "memory-unknown": CodeInfo(
-        "there is nothing to estimate memory from", "trace the module, or write the dimensions"
-    ),
     "logits-dominate": CodeInfo(
         "logits and loss are a large share of the peak",
         "use a loss that works in chunks or in one kernel: loss.logits",

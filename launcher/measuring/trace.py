@@ -19,7 +19,7 @@ from launcher.discovery.traces import read_traces, trace_folder
 from launcher.errors import HandoffError, PlanError, Problem
 from launcher.planning.memory.setting import Setting
 from launcher.planning.memory.states import implementation_of
-from launcher.planning.memory.traced import configuration_of
+from launcher.planning.memory.trace_choice import configuration_of
 from launcher.spec.recipe import Recipe
 
 __all__ = ["TraceResult", "trace_recipe"]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from launcher.measuring.trace_extend import extended
 from launcher.measuring.trace_fit import Size
 from launcher.measuring.trace_module import (
@@ -122,6 +124,7 @@ def trace_module(request: Mapping[str, Any]) -> dict[str, Any]:
     step, optimizer, table = bench.trace_with_optimizer(size)
     gc.freeze()
     return {
+        "versions": {"torch": torch.__version__.partition("+")[0]},
         "accepts": list(taken.names),
         "arguments": {
             name: value for name, value in taken.of(request["offered"]).items() if name not in _SIZES

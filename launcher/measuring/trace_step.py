@@ -90,8 +90,7 @@ def trace_step(*, module: Any, batch: Any, around: Surroundings, blocks: bool = 
         walk.turn()
         turned = len(book.moments)
         kept = [one for one in book.alive() if id(one) not in known]
-        with around.backward():
-            loss.backward()
+        loss.backward()
         del loss
     pieces = [
         Piece(unit=one.unit, kind=type(module.get_submodule(one.unit)).__qualname__ if one.unit else "")

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import checkpoint
 
 from launcher.measuring.emulation import CudaKernels
 from launcher.measuring.live_bytes import LiveBytes
@@ -37,9 +38,7 @@ class Surroundings:
 
     book: LiveBytes
     forward: Callable[[], AbstractContextManager[Any]]
-    """Around the forward pass: kernels and autocast."""
-    backward: Callable[[], AbstractContextManager[Any]]
-    """Around the backward pass: autocast has been left, its copies of weights are whose saved them."""
+    """Around the forward pass: kernels and autocast. Left before the backward pass, as a training script does."""
 
 
 class _Fake(FakeTensorMode):  # type: ignore[misc]
@@ -66,7 +65,9 @@ def surroundings(request: Mapping[str, Any]) -> Iterator[Surroundings]:
         torch.nn.Module._apply = _apply  # noqa: SLF001
         stack.enter_context(_Fake(allow_non_fake_inputs=True))
         book = stack.enter_context(LiveBytes(copies={} if on_cuda else _ONEDNN))
-        yield Surroundings(book=book, forward=kernels, backward=kernels if on_cuda else nullcontext)
+        if on_cuda:
+            _when_computed_again(stack, kernels)
+        yield Surroundings(book=book, forward=kernels)
 
 
 def _apply(module: Any, change: Callable[[Any], Any], recurse: bool = True) -> Any:
@@ -85,6 +86,39 @@ def _apply(module: Any, change: Callable[[Any], Any], recurse: bool = True) -> A
         if buffer is not None:
             module._buffers[name] = change(buffer)  # noqa: SLF001
     return module
+
+
+def _when_computed_again(stack: ExitStack, kernels: Callable[[], AbstractContextManager[Any]]) -> None:
+    """Until the stack ends, what is checkpointed runs under the kernels again in the backward pass.
+
+    The autograd engine runs nodes without the modes that were there in the forward pass; autocast is brought back by
+    torch itself. Source: pytorch@v2.13.0 torch/utils/checkpoint.py:checkpoint.
+    """
+
+    def under(function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **keywords: Any) -> Any:
+            outside = not torch.overrides._get_current_function_mode_stack()  # noqa: SLF001
+            with kernels() if outside else nullcontext():
+                return function(*arguments, **keywords)
+
+        return run
+
+    generator, reentrant = checkpoint._checkpoint_without_reentrant_generator, checkpoint.CheckpointFunction  # noqa: SLF001
+
+    class Reentrant(reentrant):  # type: ignore[misc, valid-type]
+        @staticmethod
+        def forward(ctx: Any, function: Callable[..., Any], *rest: Any) -> Any:
+            return reentrant.forward(ctx, under(function), *rest)
+
+    def without(function: Callable[..., Any], *rest: Any, **keywords: Any) -> Any:
+        return generator(under(function), *rest, **keywords)
+
+    for name, old, new in (
+        ("_checkpoint_without_reentrant_generator", generator, without),
+        ("CheckpointFunction", reentrant, Reentrant),
+    ):
+        stack.callback(setattr, checkpoint, name, old)
+        setattr(checkpoint, name, new)
 
 
 def _quiet_masks(stack: ExitStack) -> None:

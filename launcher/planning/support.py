@@ -156,13 +156,11 @@ def _links(recipe: Recipe) -> Interconnect | None:
 
 
 _ONE_BATCH = "the plan covers the batch and sequence length written at the top"
-_DIMS = "its dimensions are not read"
 _BARE = "the job starts without it"
 _ESTIMATES = "time and cost are not estimated"
 
 LATER: tuple[Later, ...] = (
     Later("stages", _stages, _ONE_BATCH),
-    Later("model.module", _written("model.module"), _DIMS),
     Later("data.kind", _stream, "the runtime reads samples by number"),
     Later("schedule.owner", _engine_schedule, "the plan shows its own curve"),
     Later("cluster.nodes", _node_range, "the plan takes the upper number"),

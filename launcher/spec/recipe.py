@@ -19,6 +19,7 @@ from launcher.spec.launch import Launch
 from launcher.spec.marks import Mark
 from launcher.spec.model import Model
 from launcher.spec.parallel import Parallel
+from launcher.spec.trace_file import TraceFile
 from launcher.spec.training import Checkpoint, Data, Evaluation, Loss, Optimizer, Precisions, Resume, Schedule
 
 __all__ = ["EncoderDecoderLength", "Recipe", "Stage"]
@@ -145,3 +146,5 @@ class Recipe:
     """Folder of the recipe file; relative paths in the recipe are taken from here."""
     source: str = field(default="", metadata={"internal": True}, compare=False)
     """The recipe file's own text, kept for the run folder."""
+    traces: tuple[TraceFile, ...] = field(default=(), metadata={"internal": True}, compare=False)
+    """Traces of model.module beside the file. Filled before planning."""

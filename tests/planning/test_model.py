@@ -109,7 +109,7 @@ def test_dimensions_of_a_module_are_not_derived():
     plan = plan_of(hidden_size=None, model=Model(kind="module", module="x"))
     assert plan.model.num_layers is None
     assert plan.model.others["module"] == "x"
-    assert codes(plan) == ["not-yet-used"]
+    assert codes(plan) == ["trace-missing"]
 
 
 def test_two_sources_of_dimensions_are_ambiguous():

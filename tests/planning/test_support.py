@@ -8,7 +8,6 @@ from plan_of import amount, codes, plan_of, recipe_of
 from launcher.planning.support import LATER, not_yet_used, unsupported
 from launcher.spec.cluster import Cluster, Group, Interconnect
 from launcher.spec.launch import Container, Launch, Network, Slurm
-from launcher.spec.model import Model
 from launcher.spec.parallel import Context, DataParallel, Parallel
 from launcher.spec.recipe import Stage
 from launcher.spec.training import Data, Resume, Schedule
@@ -16,7 +15,6 @@ from launcher.units import parse_amount
 
 USES = {
     "stages": {"stages": (Stage(until=parse_amount("1M samples", kind="ramp")), Stage())},
-    "model.module": {"model": Model(kind="module", module="a.b:c")},
     "data.kind": {"data": Data(kind="stream"), "launch": Launch(runtime=True)},
     "schedule.owner": {"schedule": Schedule(owner="engine:WarmupDecayLR")},
     "cluster.nodes": {"cluster": Cluster(nodes="2..4")},

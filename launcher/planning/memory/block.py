@@ -38,7 +38,7 @@ def solve_memory(
 ) -> MemoryBlock:
     """Peak memory of the rank that needs most, and what can give way where it does not fit."""
     if budget is None:
-        return MemoryBlock(problems=unknown_memory(recipe))
+        return MemoryBlock(problems=unknown_memory(recipe, layout))
     micro, accumulation = batch.micro_batch_size, batch.gradient_accumulation_steps
     estimate = budget.estimate(micro_batch_size=micro, gradient_accumulation_steps=accumulation)
     verdict = verdict_of(estimate=estimate, usable=budget.usable)

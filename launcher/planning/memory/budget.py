@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from launcher.planning.divisors import divisors
 from launcher.planning.memory.counting import Parameters, count_parameters
@@ -21,6 +21,7 @@ from launcher.planning.memory.measured import (
 )
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.setting import Setting
+from launcher.planning.memory.trace_choice import choose_trace
 from launcher.planning.memory.verdict import usable_bytes
 from launcher.planning.optimizer import precision_plan
 from launcher.spec.cluster import Cluster
@@ -136,13 +137,18 @@ def budget_of(
     model: ModelPlan | None,
     measurements: Sequence[Measurement] = (),
 ) -> Budget | None:
-    """The budget of a recipe; None where its dimensions are not known here.
+    """The budget of a recipe; None where its dimensions are not known here, or its module has no trace.
 
     measurements: what probes found beside the recipe; the one that fits counts.
     """
     if model is None or recipe.model.kind not in KINDS:
         return None
     network = network_of(recipe=recipe, model=model)
+    if network.kind == "module":
+        trace, _ = choose_trace(recipe=recipe, layout=layout)
+        if trace is None:
+            return None
+        network = replace(network, trace=trace)
     precision = precision_plan(recipe=recipe, layout=layout)
     measurement: Measurement | None = None
     stale: Measurement | None = None

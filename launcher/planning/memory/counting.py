@@ -27,7 +27,8 @@ def count_parameters(network: Network) -> Parameters:
 
     Checked: GPT-2 124,439,808; Llama-3-8B 8,030,261,248; Mixtral-8x7B 46,702,792,704, of which 12,879,925,248 active.
     """
-    parts = KINDS[network.kind](network, Setting())
+    length = 1 if network.trace is None else network.trace["sizes"]["sequence_length"]
+    parts = KINDS[network.kind](network, Setting(sequence_length=length))
     held = [(part.repeat, weights) for part in parts for weights in part.weights if not weights.tied]
     chosen = (
         Fraction(network.num_experts_per_token, network.num_experts) if network.num_experts else Fraction(1)

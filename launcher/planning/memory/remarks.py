@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from launcher.errors import Problem
+from launcher.planning.memory.trace_choice import choose_trace
 from launcher.spec.measurement import Measurement
-from launcher.spec.plan import BatchPlan, MemoryPlan, Verdict
+from launcher.spec.plan import BatchPlan, LayoutPlan, MemoryPlan, Verdict
 from launcher.spec.recipe import Recipe
 from launcher.units import show_bytes
 
@@ -33,22 +34,11 @@ def memory_remarks(
     return tuple(found)
 
 
-def unknown_memory(recipe: Recipe) -> tuple[Problem, ...]:
+def unknown_memory(recipe: Recipe, layout: LayoutPlan) -> tuple[Problem, ...]:
     """Why there is no estimate at all."""
-    model = recipe.model
-    if model.module:
-        return ()  # said by the key itself
-    if model.kind == "module":
-        return (
-            Problem(
-                code="memory-unknown",
-                severity="note",
-                path="model.kind",
-                message=f"`model.kind: {model.kind}` is known by a trace of its code, and there is none",
-                hint="run batchwright trace on this recipe; plan reads what it found",
-            ),
-        )
-    return ()
+    if recipe.model.kind != "module" or recipe.model.module is None:
+        return ()
+    return choose_trace(recipe=recipe, layout=layout)[1]
 
 
 def stale_probe(measurement: Measurement | None) -> tuple[Problem, ...]:

@@ -11,6 +11,7 @@ from launcher.planning.memory.kinds.residual import resnet
 from launcher.planning.memory.kinds.transformer import decoder, encoder
 from launcher.planning.memory.kinds.vision import vit
 from launcher.planning.memory.part import Build
+from launcher.planning.memory.traced import module_parts
 
 __all__ = ["KINDS"]
 
@@ -22,6 +23,7 @@ KINDS: dict[str, Build] = {
     "gru": recurrent,
     "lstm": recurrent,
     "mlp": mlp,
+    "module": module_parts,
     "moe": unless_megatron(mixture),
     "resnet": resnet,
     "rnn": recurrent,
