@@ -200,7 +200,7 @@ def _plan(recipe: Recipe, dims: dict[str, int]) -> ModelPlan:
     return ModelPlan(
         kind=model.kind,
         hidden_size=recipe.hidden_size,
-        vocab_size=model.vocab_size if model.kind in TOKEN_KINDS else None,
+        vocab_size=model.vocab_size if model.kind in (*TOKEN_KINDS, "bag") else None,
         batch_coupled=model.batch_coupled,
         dropout=model.dropout,
         others=others,

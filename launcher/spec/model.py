@@ -50,7 +50,7 @@ class Model:
     family: Text | None = None
     """Hugging Face `model_type` whose layers these are (`llama`); from norm, gate and positions when absent."""
     num_layers: Count | None = None
-    """Depth; hidden_size / 64 when absent."""
+    """Depth; when absent hidden_size / 64, or hidden layers: 1 for rnn, lstm, gru and mlp, 0 for bag."""
     num_encoder_layers: Count | None = None
     """Depth of the encoder of an encoder-decoder; num_layers when absent."""
     num_attention_heads: Count | None = None
@@ -67,8 +67,8 @@ class Model:
     """Whether the feed-forward layer is gated (SwiGLU, GeGLU)."""
     activation: Literal["silu", "gelu", "gelu_new", "relu", "tanh"] = "gelu"
     """Activation function."""
-    norm: Literal["rmsnorm", "layernorm", "batchnorm", "groupnorm"] = "layernorm"
-    """Normalisation layer."""
+    norm: Literal["rmsnorm", "layernorm", "batchnorm", "groupnorm", "none"] = "layernorm"
+    """Normalisation layer, also of every hidden layer of mlp and bag; a ResNet has batchnorm, recurrent layers none."""
     position: Literal["rotary", "learned", "none"] = "learned"
     """Position encoding."""
     max_position_embeddings: Count | None = None
@@ -76,9 +76,9 @@ class Model:
     bias: bool | None = None
     """Whether linear layers have biases; as the family has them when absent."""
     tie_word_embeddings: bool = True
-    """Whether input and output embeddings are one tensor."""
+    """Whether input and output embeddings are one tensor; of a recurrent model where their shapes agree."""
     dropout: Below1 = 0.0
-    """Dropout probability."""
+    """Dropout probability; of a recurrent model between its layers."""
     num_experts: Count | None = None
     """Routed experts of a mixture."""
     num_experts_per_token: Count | None = None
@@ -102,9 +102,9 @@ class Model:
     sliding_window: Count | None = None
     """Tokens that attention looks back."""
     input_size: Count | None = None
-    """Input features of a recurrent or tabular model."""
+    """Features of a row (mlp; hidden_size when absent) or a time step (recurrent; when absent, tokens are embedded)."""
     output_size: Count | None = None
-    """Output features."""
+    """Numbers for each row or step, with squared error (1 when absent); for tokens, classes of each (vocab_size)."""
     bidirectional: bool = False
     """Whether a recurrent model runs both ways."""
     projection_size: Count | None = None
@@ -112,15 +112,15 @@ class Model:
     carry_state: bool = False
     """Whether state is carried from one step to the next."""
     truncate_steps: Count | None = None
-    """Time steps of truncated backpropagation."""
+    """Time steps of truncated backpropagation; the whole sequence when absent."""
     image_size: Count | None = None
-    """Height and width of an image, in pixels."""
+    """Height and width of an image, in pixels; 224 when absent."""
     patch_size: Count | None = None
-    """Height and width of a patch, in pixels."""
-    depth: Count | None = None
-    """Depth of a residual network (50 for ResNet-50)."""
+    """Height and width of a patch, in pixels; 16 when absent."""
+    depth: Literal[18, 34, 50, 101, 152] | None = None
+    """Depth of a residual network; 50 when absent."""
     num_classes: Count | None = None
-    """Classes of a classifier."""
+    """Classes of a classifier, of whole sequences where the model is recurrent; for images 1000 when absent."""
     adapter: Adapter | None = None
     """Adapter training."""
     frozen: tuple[Text, ...] = ()
