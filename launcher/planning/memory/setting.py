@@ -87,6 +87,8 @@ class Setting:
     optimizer: str = "adamw"
     momentum: float = 0.0
     optimizer_implementation: Literal["auto", "foreach", "fused", "for-loop"] = "auto"
+    step_copies: int | None = None
+    """Copies of all trained parameters that one step holds, for optimizers that are not torch's; None: as torch's."""
     attention: Literal["eager", "sdpa", "flash"] = "sdpa"
     checkpointing: Literal["none", "selective", "full"] = "none"
     checkpointed_layers: int | None = None
@@ -95,8 +97,9 @@ class Setting:
     """What selective checkpointing computes again where an engine offers more than attention; Megatron's names."""
     compile: bool = False
     logits: Literal["full", "chunked", "fused"] = "full"
-    compiled_loss: bool = False
-    """Loss compiled apart from the model, so that it cannot work in place (Megatron's cross-entropy fusion)."""
+    compiled_loss: int = 0
+    """fp32 copies of the logits beside the first that a loss compiled apart from the model makes (Megatron's
+    cross-entropy fusion: 1, with torch before 2.10 two)."""
     expert_dispatch: Literal["alltoall", "allgather"] = "alltoall"
     """How tokens reach experts of other ranks."""
     workspace_bytes: int | None = None

@@ -176,8 +176,8 @@ def _losses(setting: Setting, sizes: Mapping[str, float]) -> tuple[float, float]
     gpt = pieces("gpt")
     if setting.logits == "fused":
         return value(setting, sizes, gpt["fused_logits"]), 0.0
-    kind = "compiled_loss" if setting.compiled_loss else "loss"
-    return value(setting, sizes, gpt["logits"]), value(setting, sizes, gpt[kind])
+    logits, half = value(setting, sizes, gpt["logits"]), value(setting, sizes, gpt["loss"])
+    return logits, half + setting.compiled_loss * logits
 
 
 def _gather_buffer(setting: Setting, sizes: dict[str, float]) -> int:
