@@ -170,7 +170,9 @@ def predicted(case: Case, estimate: Estimate) -> float | None:
     """Bytes of the quantity that was measured."""
     if case.quantity is None:
         return None
-    found = float(getattr(estimate, case.quantity).expected)
+    found = float(estimate.allocated.expected if case.quantity == "allocated" else estimate.reserved.expected)
+    if case.quantity == "device":  # as nvidia-smi sees it: cached blocks too
+        found += estimate.components["context"] + estimate.components["communicators"]
     if case.stage is None:
         return found
     stage = estimate.stages[case.stage].allocated

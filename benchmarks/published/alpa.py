@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from published import rows
 from published.case import Case, whole
 
-from launcher.planning.memory.setting import Layout, Setting
+from launcher.planning.memory.setting import Buffers, Layout, Setting
 
 __all__ = ["map_row"]
 
@@ -48,7 +48,8 @@ def map_row(row: Mapping[str, str]) -> Case | str:
             optimizer_implementation="fused",
             checkpointing="full" if row["act_ckpt"] == "full" else "none",
             compile=True,
-            formats=rows.AMP16,
+            formats=rows.DEEPSPEED,  # fp16 weights beside sharded fp32 ones
+            buffers=Buffers(gradient_view=True),
             layout=Layout(
                 data=data,
                 tensor=tensor,

@@ -62,9 +62,8 @@ def _bert(row: Mapping[str, str]) -> Case | str:
     case = nets.bert({**row, "optimizer": "Adam"}, batch=batch)
     # clipped gradients, both new moments, update and new weights of all variables: nothing orders them
     # (google-research/bert optimization.py:AdamWeightDecayOptimizer.apply_gradients)
-    formats = replace(rows.FP32, main_gradient_bytes=5 * 4)
     return replace(
         case,
         network=replace(case.network, implementation="tensorflow1"),
-        setting=replace(case.setting, optimizer_implementation="fused", formats=formats),
+        setting=replace(case.setting, step_copies=5),
     )

@@ -30,7 +30,7 @@ def map_row(row: Mapping[str, str]) -> Case | str:
             checkpointing="selective",
             compile=True,
             formats=rows.FSDP,
-            layout=rows.layout(row, strategy="fsdp", zero_stage=3),
+            layout=rows.layout(row, strategy="fsdp", zero_stage=3, data=whole(row["n_gpus"], 1)),
         ),
         outcome=rows.outcome(row),
         **rows.cap(row),

@@ -9,7 +9,7 @@ from launcher.catalog.overheads import HOST_FACTOR, MODEL_ERROR
 from launcher.planning.memory.band import Band
 from launcher.planning.memory.kinds import KINDS
 from launcher.planning.memory.network import Network
-from launcher.planning.memory.overheads import constant, flattens, kept, outside, reserved_band
+from launcher.planning.memory.overheads import constant, flattens, fragmentation, kept, outside, reserved_band
 from launcher.planning.memory.part import Part
 from launcher.planning.memory.phases import Phase, peaks
 from launcher.planning.memory.pipeline import stages
@@ -42,9 +42,9 @@ class Estimate:
 
     allocated: Band
     reserved: Band
-    """What the caching allocator holds."""
+    """What the caching allocator comes to hold where there is room; some of it it gives back when there is none."""
     device: Band
-    """What the device must hold: reserved, context, communicators, workspaces."""
+    """What the device must hold: allocated, fragmented, with context, communicators and workspaces."""
     stage: int
     phase: Phase
     components: Mapping[str, int]
@@ -80,20 +80,28 @@ def estimate_parts(*, parts: tuple[Part, ...], setting: Setting) -> Estimate:
         expected=worst.allocated,
         high=round((worst.allocated - extra.expected) * MODEL_ERROR.high) + extra.high,
     )
+    spread = fragmentation(setting)
+    held = Band(
+        low=round(allocated.low * spread.low),
+        expected=round(allocated.expected * spread.expected),
+        high=round(allocated.high * spread.high),
+    )
     fullest = max(found, key=lambda each: kept(each.cached, uneven=each.uneven, setting=setting))
-    reserved = reserved_band(allocated, cached=fullest.cached, uneven=fullest.uneven, setting=setting)
+    reserved = reserved_band(
+        held, beside=fullest.cached - worst.allocated, uneven=fullest.uneven, setting=setting
+    )
     context, groups = outside(setting)
     components = dict(worst.components)
-    components["fragmentation"] = reserved.expected - allocated.expected
+    components["fragmentation"] = held.expected - allocated.expected
     components["context"] = context.expected
     components["communicators"] = groups.expected
     return Estimate(
         allocated=allocated,
         reserved=reserved,
         device=Band(
-            low=reserved.low + context.low + groups.low,
-            expected=reserved.expected + context.expected + groups.expected,
-            high=reserved.high + context.high + groups.high,
+            low=held.low + context.low + groups.low,
+            expected=held.expected + context.expected + groups.expected,
+            high=held.high + context.high + groups.high,
         ),
         stage=worst.stage,
         phase=worst.phase,

@@ -64,21 +64,18 @@ def kept(cached: int, *, uneven: int, setting: Setting) -> float:
     return cached * fragmentation(setting).expected + _uneven(setting).expected * uneven
 
 
-def reserved_band(allocated: Band, *, cached: int, uneven: int, setting: Setting) -> Band:
-    """Bytes that the caching allocator holds: the peak, flat blocks beside it, and what no longer fits."""
+def reserved_band(held: Band, *, beside: int, uneven: int, setting: Setting) -> Band:
+    """Bytes that the caching allocator comes to hold: what must be there, and blocks it would give back in need.
+
+    Source: pytorch@v2.13.0 c10/cuda/CUDACachingAllocator.cpp:release_cached_blocks, before it reports out of memory.
+    """
     spread, waste = fragmentation(setting), _uneven(setting)
-    beside = cached - allocated.expected
-    expected = round(max(allocated.expected * spread.expected, kept(cached, uneven=uneven, setting=setting)))
     return Band(
-        low=round(
-            max(allocated.low * spread.low, (allocated.low + beside) * spread.low + waste.low * uneven)
+        low=max(held.low, round(held.low + beside * spread.low + waste.low * uneven)),
+        expected=max(
+            held.expected, round(held.expected + beside * spread.expected + waste.expected * uneven)
         ),
-        expected=expected,
-        high=max(
-            expected,
-            round(allocated.high * spread.high),
-            round((allocated.high + beside) * spread.high + waste.high * uneven),
-        ),
+        high=max(held.high, round(held.high + beside * spread.high + waste.high * uneven)),
     )
 
 
@@ -89,7 +86,7 @@ def _uneven(setting: Setting) -> Spread:
 def outside(setting: Setting) -> tuple[Band, Band]:
     """Bytes of the context, and of all communicators, that torch does not count."""
     if setting.device_kind == "cpu":
-        return Band(low=0, expected=0, high=0), Band(low=0, expected=0, high=0)
+        return _band(CONTEXT_BYTES["cpu"]), _band(_NOTHING)
     each, number = COMMUNICATOR_BYTES[setting.device_kind], communicators(setting.layout)
     known = setting.context_bytes
     context = _band(CONTEXT_BYTES[setting.device_kind])
