@@ -89,6 +89,14 @@ CONTEXT_BYTES = MappingProxyType(
         "cuda": Spread(
             300 * MIB, 500 * MIB, 1343 * MIB, "pytorch/pytorch#107667; transformers docs: V100", "2026-11"
         ),
+        "cpu": Spread(
+            220 * MIB,
+            300 * MIB,
+            600 * MIB,
+            "the process itself: VmHWM 218 to 243 MiB after importing torch 2.13.0 alone, with accelerate 1.15.0, "
+            "transformers 5.23.0 or deepspeed 0.19.8; threads and communication come on top",
+            "2026-11",
+        ),
         "rocm": Spread(500 * MIB, 1 * GIB, 1536 * MIB, "LUMI AI guide, issue 111", "2026-11"),
         "hpu": Spread(300 * MIB, 1 * GIB, 2 * GIB, "no public figure found; as ROCm", "2026-11"),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from launcher.reporting.glyphs import Glyphs
 from launcher.spec.plan import MemoryPlan, RunPlan
 
@@ -16,13 +18,31 @@ _PHASES = {
 }
 
 
+class _Unit(NamedTuple):
+    """What bytes are shown in."""
+
+    name: str
+    size: int
+    digits: int
+
+    def show(self, number: int) -> str:
+        return f"{number / self.size:.{self.digits}f}"
+
+
+_GIB, _MIB = _Unit("GiB", GIB, 1), _Unit("MiB", 2**20, 0)
+
+
 def memory_summary(plan: RunPlan) -> str:
     """`61.2 expected, 66.9 worst, of 79.1 GiB`; empty without an estimate."""
     memory = plan.memory
     if memory is None:
         return ""
-    shown = f"{_gib(memory.peak_bytes)} expected, {_gib(memory.high_bytes)} worst"
-    return f"{shown} GiB" if memory.usable_bytes is None else f"{shown}, of {_gib(memory.usable_bytes)} GiB"
+    unit = _unit(memory)
+    shown = f"{unit.show(memory.peak_bytes)} expected, {unit.show(memory.high_bytes)} worst"
+    if memory.usable_bytes is None:
+        return f"{shown} {unit.name}"
+    of = _GIB if memory.usable_bytes >= GIB else unit
+    return f"{shown}{'' if of == unit else f' {unit.name}'}, of {of.show(memory.usable_bytes)} {of.name}"
 
 
 def memory_lines(plan: RunPlan, glyphs: Glyphs) -> list[str]:
@@ -30,9 +50,9 @@ def memory_lines(plan: RunPlan, glyphs: Glyphs) -> list[str]:
     memory = plan.memory
     if memory is None:
         return ["not estimated: the dimensions of the model are not known"]
-    parts = _parts(memory)
-    named = glyphs.dot.join(f"{name.replace('_', ' ')} {_gib(size)}" for name, size in parts)
-    lines = [f"{named} GiB", f"{_bar(memory, parts, glyphs)}", _peak(memory)]
+    parts, unit = _parts(memory), _unit(memory)
+    named = glyphs.dot.join(f"{name.replace('_', ' ')} {unit.show(size)}" for name, size in parts)
+    lines = [f"{named} {unit.name}", f"{_bar(memory, parts, glyphs)}", _peak(memory, unit)]
     if memory.usable_bytes is None:
         lines.append(f"how much memory {memory.device} has is not known: cluster.host_memory")
     elif memory.max_micro_batch_size is not None:
@@ -44,10 +64,9 @@ def _error(memory: MemoryPlan) -> str:
     """`; predicted 0.55, measured 0.61 GiB: -9.8 %`; empty where nothing was measured."""
     if memory.predicted_bytes is None:
         return ""
-    share = 100 * (memory.predicted_bytes / memory.peak_bytes - 1)
-    return (
-        f"; predicted {_gib(memory.predicted_bytes)}, measured {_gib(memory.peak_bytes)} GiB: {share:+.1f} %"
-    )
+    share, unit = 100 * (memory.predicted_bytes / memory.peak_bytes - 1), _unit(memory)
+    predicted, measured = unit.show(memory.predicted_bytes), unit.show(memory.peak_bytes)
+    return f"; predicted {predicted}, measured {measured} {unit.name}: {share:+.1f} %"
 
 
 def _parts(memory: MemoryPlan) -> list[tuple[str, int]]:
@@ -55,7 +74,7 @@ def _parts(memory: MemoryPlan) -> list[tuple[str, int]]:
     least = memory.peak_bytes / 100
     large = [(name, size) for name, size in memory.components.items() if size >= least]
     rest = sum(size for size in memory.components.values() if size < least)
-    return [*large, ("other", rest)] if rest >= 0.05 * GIB else large
+    return [*large, ("other", rest)] if rest >= least else large
 
 
 def _bar(memory: MemoryPlan, parts: list[tuple[str, int]], glyphs: Glyphs) -> str:
@@ -72,13 +91,14 @@ def _bar(memory: MemoryPlan, parts: list[tuple[str, int]], glyphs: Glyphs) -> st
     return text
 
 
-def _peak(memory: MemoryPlan) -> str:
+def _peak(memory: MemoryPlan, unit: _Unit) -> str:
     stage = f" of pipeline stage {memory.peak_stage}" if len(memory.per_stage) > 1 else ""
+    show = unit.show
     return (
-        f"peak: {_PHASES[memory.peak_phase]}{stage}, {_gib(memory.low_bytes)} to {_gib(memory.high_bytes)}; "
-        f"allocated {_gib(memory.allocated_bytes)}, reserved {_gib(memory.reserved_bytes)} GiB"
+        f"peak: {_PHASES[memory.peak_phase]}{stage}, {show(memory.low_bytes)} to {show(memory.high_bytes)}; "
+        f"allocated {show(memory.allocated_bytes)}, reserved {show(memory.reserved_bytes)} {unit.name}"
     )
 
 
-def _gib(size: int) -> str:
-    return f"{size / GIB:.1f}" if size >= GIB else f"{size / GIB:.2f}"
+def _unit(memory: MemoryPlan) -> _Unit:
+    return _GIB if memory.peak_bytes >= GIB else _MIB

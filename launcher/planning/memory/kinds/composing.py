@@ -142,7 +142,7 @@ def _described(implementation: str) -> Iterator[tuple[str, tuple[str, Style]]]:
             written.get("activation", ""),
             written.get("bias"),
         )
-        yield name, (str(written.get("kind", "decoder")), style)
+        yield name, (str(written.get("kind", "vit" if name == "vit" else "decoder")), style)
 
 
 def _style(family: Family) -> Style:
