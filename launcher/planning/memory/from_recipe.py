@@ -92,7 +92,7 @@ def setting_of(
         precision = replace(precision, gradient_dtype="fp32")  # as rendered: data_types.grad_accum_dtype
     return Setting(
         device_kind=layout.device_kind,
-        engine=recipe.launch.engine,
+        engine=_engine(recipe),
         micro_batch_size=micro_batch_size,
         sequence_length=two.input if two else length if isinstance(length, int) else 1,
         target_length=two.target if two else None,
@@ -113,6 +113,12 @@ def setting_of(
         layout=_layout(recipe, layout),
         buffers=_buffers(recipe, layout, num_parameters),
     )
+
+
+def _engine(recipe: Recipe) -> str:
+    """Who holds gradients and states: Megatron itself where nothing but a launcher starts it."""
+    engine = recipe.launch.engine
+    return "megatron" if engine == "torchrun" and _implementation(recipe) == "megatron" else engine
 
 
 def _implementation(recipe: Recipe) -> str:

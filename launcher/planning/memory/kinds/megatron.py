@@ -22,19 +22,29 @@ __all__ = ["megatron", "unless_megatron"]
 
 
 def unless_megatron(build: Build) -> Build:
-    """A kind's function that leaves networks of Megatron's implementations to this module."""
+    """A kind's function that leaves networks of Megatron's implementations to this module.
+
+    Adapters and frozen parts are taken from fused kernels at large, which keep the same tensors.
+    """
 
     def chosen(network: Network, setting: Setting) -> tuple[Part, ...]:
-        return (megatron if network.implementation.startswith("megatron") else build)(network, setting)
+        if not network.implementation.startswith("megatron"):
+            return build(network, setting)
+        if network.adapter is not None or network.frozen:
+            return build(replace(network, implementation="fused"), setting)
+        return megatron(network, setting)
 
     return chosen
 
 
 def megatron(network: Network, setting: Setting) -> tuple[Part, ...]:
-    """Parts of a network that Megatron-LM builds; its vocabulary is the padded one.
+    """Parts of a network that Megatron-LM builds, its vocabulary padded to 128 rows on every tensor rank.
 
-    Source: NVIDIA/Megatron-LM@950aa435 megatron/core/models/{gpt,bert,T5}/*.py.
+    Source: NVIDIA/Megatron-LM@950aa435 megatron/core/models/{gpt,bert,T5}/*.py;
+    megatron/training/tokenizer/tokenizer.py:_vocab_size_with_padding.
     """
+    rows = 128 * setting.layout.tensor
+    network = replace(network, vocab_size=-(-network.vocab_size // rows) * rows)
     source = source_of(network)
     parts = (
         _embeddings(network, setting),

@@ -155,7 +155,8 @@ def _dense(network: Network, sizes: Mapping[str, float], setting: Setting) -> It
     gpt = pieces("gpt")
     yield "mlp_norm", value(setting, sizes, gpt["norm"][network.norm])
     yield "mlp_normed", value(setting, sizes, gpt["linear_input"])
-    yield "mlp", value(setting, sizes, gpt["mlp"]["gated" if network.gated_mlp else network.activation])
+    kept = gpt["mlp"].get(network.activation, gpt["mlp"]["gelu"])
+    yield "mlp", value(setting, sizes, gpt["mlp"]["gated"] if network.gated_mlp else kept)
     yield "mlp_dropout", value(setting, sizes, gpt["dropout"]) if network.dropout else 0.0
 
 
