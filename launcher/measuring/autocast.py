@@ -30,7 +30,8 @@ _FULL = frozenset(
     group_norm hinge_embedding_loss kl_div l1_loss layer_norm log log10 log_softmax log1p log2
     margin_ranking_loss mse_loss multilabel_margin_loss multi_margin_loss nll_loss norm pdist
     poisson_nll_loss pow prod reciprocal renorm rms_norm rsqrt sinh smooth_l1_loss soft_margin_loss
-    softmax softplus sum tan triplet_margin_loss cross_entropy_loss
+    softmax softplus sum tan triplet_margin_loss cross_entropy_loss huber_loss logsumexp interpolate
+    linalg_vector_norm linalg_matrix_norm
     """.split()  # noqa: SIM905
 )
 """Run in fp32; those that take a dtype keep the one they are given.

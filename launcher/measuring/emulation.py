@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from launcher.measuring.autocast import Autocast
 from launcher.measuring.cuda_attention import attend
+from launcher.measuring.cuda_recurrent import RECURRENT
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -155,4 +156,5 @@ _KERNELS: dict[Any, Callable[..., Any]] = {
     functional.rms_norm: _rms_norm,
     torch.rms_norm: _rms_norm,
     functional.scaled_dot_product_attention: attend,
+    **RECURRENT,
 }

@@ -148,3 +148,29 @@ def test_autocast_is_what_torch_does():
     with CudaKernels(autocast=torch.bfloat16):
         assert functional.softmax(x.bfloat16(), -1).dtype == torch.float32
         assert torch.cat([x, x.bfloat16()]).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("kind", "units", "states"), [("LSTM", 6 * 3 - 1, 2), ("GRU", 7 * 3 - 1, 1), ("RNN", 2 * 3 - 1, 1)]
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_recurrent_layers_keep_cudnns_reserve(kind, units, states, packed):
+    """Input, output, first states, and a reserve of so many numbers per step, row, hidden unit and direction."""
+    layers = getattr(nn, kind)(12, 16, 3, batch_first=not packed, bidirectional=True)
+    x = torch.randn(5, 7, 12)
+    given = nn.utils.rnn.pack_sequence([row.clone() for row in x]) if packed else x
+    found = {}
+
+    def run():
+        with CudaKernels():
+            output, *_ = layers(given)
+        found["output"] = output.data if packed else output
+        return output
+
+    rows = 5 * 7
+    kept = rows * 12 + rows * 2 * 16 + states * 3 * 2 * 5 * 16 + units * rows * 16 * 2
+    # nn.LSTM and its like make one tensor of zeros for both first states
+    assert total(layers, run) in {4 * kept, 4 * (kept - (states - 1) * 3 * 2 * 5 * 16)}
+    assert found["output"].shape[-1] == 32
+    found["output"].sum().backward()
+    assert layers.weight_hh_l0.grad.shape == layers.weight_hh_l0.shape

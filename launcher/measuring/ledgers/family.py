@@ -66,7 +66,7 @@ class Family:
     dropouts: tuple[bool, ...] = (False, True)
     masks: tuple[bool, ...] = (False,)
     grouped: bool = False
-    """Whether keys and values may have fewer heads than queries, as in `sets`; the same with all heads is measured too."""
+    """Whether keys and values may have fewer heads, as in `sets`; the same with as many as queries is measured too."""
     first_parameters: tuple[str, ...] = ("embed", "wte", "wpe", "shared", "patch")
     """Words in the names of the first part's parameters."""
     rename: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
