@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from published import rows
-from published.case import GB, GIB, Case, number, whole
+from published.case import GIB, Case, number, whole
 
 from launcher.planning.memory.setting import Layout, Setting
 from launcher.spec.model import Adapter
@@ -22,6 +22,13 @@ def map_row(row: Mapping[str, str]) -> Case | str:
     return "no-dims"
 
 
+_CONTRADICTORY = {
+    "tt-bd2a0fc-L127": "the same settings as L128, half the memory",
+    "tt-bd2a0fc-L128": "the same settings as L127, twice the memory",
+    "tt-34d70b4-L84": "weights and checkpointed inputs of its batch alone take more",
+}
+
+
 def _torchtune(row: Mapping[str, str]) -> Case | str:
     """Packed sequences, checkpointing on, one bf16 model; single-device recipes step inside the backward pass."""
     task, name = row["task"], row["row_id"]
@@ -35,6 +42,8 @@ def _torchtune(row: Mapping[str, str]) -> Case | str:
         return "no-method"  # the same, or paged 8-bit AdamW on the 24 GB card
     if row["offload"] or ("*" in task and devices > 1):
         return "no-method"
+    if name in _CONTRADICTORY:
+        return "contradicts"
     network = rows.network(row, implementation="torchtitan", family="llama", **rows.LLAMA)
     if not full:
         quantization = "nf4" if "nf4" in row["precision"] else "none"
@@ -51,7 +60,7 @@ def _torchtune(row: Mapping[str, str]) -> Case | str:
             gradient_accumulation_steps=whole(row["grad_accum"], 1) or 1,
             attention="sdpa",
             checkpointing="full",
-            compile=row["compile"] == "yes",
+            logits="chunked" if name.startswith("tt-bd2a0fc") else "full",
             formats=rows.PURE,
             layout=Layout(data=devices, strategy="fsdp", zero_stage=3) if devices > 1 else Layout(),
         ),
@@ -105,7 +114,6 @@ def _torchtune_flags(row: Mapping[str, str]) -> Case | str:
 def _deepspeed_bf16(row: Mapping[str, str]) -> Case | str:
     """DeepSpeedExamples bf16_master_weight: 6.86 G parameters, ZeRO-3 on 4 devices; vocabulary from that count."""
     low = "low-precision" in row["precision"]
-    allocated = float(row["mem_kind"].split("allocated=")[1].split(" ")[0])
     formats = replace(rows.DEEPSPEED, compute="bf16")
     if low:
         formats = replace(formats, master_bytes=2, state_bytes=2)
@@ -120,8 +128,8 @@ def _deepspeed_bf16(row: Mapping[str, str]) -> Case | str:
             formats=formats,
             layout=Layout(data=4, strategy="zero", zero_stage=3),
         ),
-        quantity="reserved" if allocated else None,
-        measured=(number(row["peak_mem_gb"]) or 0.0) * GB,
+        quantity="allocated",
+        measured=(number(row["peak_mem_gb"]) or 0.0) * GIB,  # see_memory_usage prints GiB as GB
         outcome="ran",
         **rows.cap(row),
     )

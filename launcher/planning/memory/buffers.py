@@ -182,7 +182,8 @@ def _deepspeed(count: int, trained: int, total: Held, setting: Setting) -> Traff
     if stage == 1 and wide and formats.compute == "bf16":
         return Traffic(backward_end=flush)
     flat = formats.gradient_bytes * total.trained
-    cast = 4 * total.trained if formats.gradient_bytes < 4 else 0
+    wide_each = formats.master_bytes or 4
+    cast = wide_each * total.trained if formats.gradient_bytes < wide_each else 0
     if stage < 3:
         width = formats.gradient_bytes if stage == 1 else each
         buckets = width * bucket * (2 if sizes.overlap else 1)
@@ -193,7 +194,7 @@ def _deepspeed(count: int, trained: int, total: Held, setting: Setting) -> Traff
             inside=flush if stage == 2 and trained > bucket else 0,
             backward_end=flush if stage == 2 and trained <= bucket else 0,
             step=0 if compact else flat + cast,
-            step_gradients=4 * total.trained,
+            step_gradients=wide_each * total.trained,
         )
     turn = min(count, sizes.max_live_parameters // 2)
     copies = 2 * flush
@@ -206,5 +207,5 @@ def _deepspeed(count: int, trained: int, total: Held, setting: Setting) -> Traff
         turn=turn,
         ahead=min(count, sizes.prefetch_bucket),
         step=(flat + cast) * group // max(1, total.trained),
-        step_gradients=flat + 4 * group,
+        step_gradients=flat + wide_each * group,
     )
