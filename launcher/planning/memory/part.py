@@ -54,6 +54,8 @@ class Part:
     """How much more the copy's own new gradients make of the worst moment, where gradients do not outlive a step."""
     forward: int = 0
     """Held at once inside the forward pass of one copy, beyond what is saved."""
+    forward_beyond: int = 0
+    """Held at once inside the forward pass beyond all that one copy saves; 0 where its worst moment comes early."""
     loss: int = 0
     """Last part only: held at the first operation of the backward pass beyond what is saved (gradients of logits)."""
     logits: int = 0

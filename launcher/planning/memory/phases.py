@@ -63,10 +63,10 @@ def _forward(stage: StageBytes) -> Iterator[_Moment]:
     later, gone = 0, 0
     for number in range(len(stage.stretches) - 1, -1, -1):
         stretch = stage.stretches[number]
-        if stretch.part.forward:
+        if stretch.part.forward_beyond:
             logits = _saved_logits(stage) - gone
             activations = end.activations - later
-            yield replace(end, activations=activations, logits=logits, working=stretch.part.forward)
+            yield replace(end, activations=activations, logits=logits, working=stretch.part.forward_beyond)
         gone += _logits(stretch, stretch.passing)
         later += stage.kept(number, stretch.passing) - _logits(stretch, stretch.passing)
 

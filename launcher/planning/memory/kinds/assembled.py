@@ -24,6 +24,7 @@ def part_of(trace: Trace, *, name: str, **more: object) -> Part:
             backward=trace.backward,
             backward_gradients=trace.backward_gradients,
             forward=trace.forward,
+            forward_beyond=trace.forward,
             casts=trace.casts,
             source=SOURCE,
         ),

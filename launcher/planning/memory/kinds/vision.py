@@ -1,4 +1,4 @@
-"""Vision transformers: as torchvision writes them in `nn.MultiheadAttention`, or Hugging Face's by its ledger.
+"""Vision transformers: torchvision's with `nn.MultiheadAttention`, or Hugging Face's by its ledger.
 
 `image_size` pixels on a side (224 when absent), patches of `patch_size` (16), a class token before them, learned
 positions, `num_layers` layers of LayerNorm, attention, LayerNorm and feed-forward with `intermediate_size`
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from launcher.catalog.ledgers import families
 from launcher.planning.memory.kinds.assembled import block_of, freeze, head_of, part_of
 from launcher.planning.memory.kinds.chain import Operation, Trace, Value, chain, joined, residual
 from launcher.planning.memory.kinds.operations import (
@@ -23,38 +22,52 @@ from launcher.planning.memory.kinds.operations import (
     norm,
     width_of,
 )
-from launcher.planning.memory.kinds.rows import find_row, wanted_row
-from launcher.planning.memory.kinds.symbols import bytes_of, casts_of, symbols
+from launcher.planning.memory.kinds.vision_ledger import measured_parts
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.part import Part
 from launcher.planning.memory.setting import Setting
 
 __all__ = ["tokens_of", "vit"]
 
-_COLOURS, _PATCH, _SIZE, _CLASSES = 3, 16, 224, 1000
+_COLOURS, _PATCH, _SIZE, _CLASSES, _HEAD = 3, 16, 224, 1000, 64
 
 
 def vit(network: Network, setting: Setting) -> tuple[Part, ...]:
     """Parts of a vision transformer."""
+    sized = _sized(network)
     gradient = setting.formats.gradient_bytes
-    embeddings = chain(_embedding(network, setting), _images(network, setting), gradient=gradient)
-    layer = _layer(network, setting, embeddings.result)
-    body = block_of(layer, embeddings.result, name="layer", repeat=max(1, network.num_layers))
-    if network.implementation == "transformers" and "vit" in families("transformers"):
-        body = _measured(network, setting, body)
-    return freeze(
-        (
-            part_of(embeddings, name="embeddings", place="first", checkpointable=False),
-            body,
-            _head(network, setting, layer.result),
-        ),
+    embeddings = chain(_embedding(sized, setting), _images(sized, setting), gradient=gradient)
+    layer = _layer(sized, setting, embeddings.result)
+    body = block_of(layer, embeddings.result, name="layer", repeat=sized.num_layers)
+    parts: tuple[Part, ...] = (
+        part_of(embeddings, name="embeddings", place="first", checkpointable=False),
+        replace(body, core=_core(sized, setting).beside),
+        _head(sized, setting, layer.result),
+    )
+    if sized.implementation == "transformers":
+        parts = measured_parts(parts, sized, setting, tokens=tokens_of(sized))
+    return freeze(parts, network)
+
+
+def _sized(network: Network) -> Network:
+    """The network with what a recipe may leave out."""
+    heads = network.num_attention_heads or max(1, network.hidden_size // _HEAD)
+    return replace(
         network,
+        num_layers=network.num_layers or max(1, network.hidden_size // _HEAD),
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        head_dim=network.head_dim or network.hidden_size // heads,
+        intermediate_size=network.intermediate_size or 4 * network.hidden_size,
+        image_size=network.image_size or _SIZE,
+        patch_size=network.patch_size or _PATCH,
+        num_classes=network.num_classes or _CLASSES,
     )
 
 
 def tokens_of(network: Network) -> int:
     """Patches of an image and the class token."""
-    return ((network.image_size or _SIZE) // (network.patch_size or _PATCH)) ** 2 + 1
+    return (network.image_size // network.patch_size) ** 2 + 1
 
 
 def _rows(network: Network, setting: Setting) -> int:
@@ -62,9 +75,8 @@ def _rows(network: Network, setting: Setting) -> int:
 
 
 def _images(network: Network, setting: Setting) -> Value:
-    size = network.image_size or _SIZE
     return Value(
-        elements=setting.micro_batch_size * _COLOURS * size * size,
+        elements=setting.micro_batch_size * _COLOURS * network.image_size * network.image_size,
         width=_stream_width(setting),
         has_gradient=False,
     )
@@ -77,8 +89,7 @@ def _stream_width(setting: Setting) -> int:
 
 def _embedding(network: Network, setting: Setting) -> tuple[Operation, ...]:
     """Patches by convolution, the class token before them, and positions."""
-    hidden, patch = network.hidden_size, network.patch_size or _PATCH
-    side = (network.image_size or _SIZE) // patch
+    hidden, patch = network.hidden_size, network.patch_size
     rows, width = _rows(network, setting), _stream_width(setting)
     return (
         conv(
@@ -87,7 +98,7 @@ def _embedding(network: Network, setting: Setting) -> tuple[Operation, ...]:
             given=_COLOURS,
             result=hidden,
             kernel=patch,
-            size=side,
+            size=network.image_size // patch,
             stride=patch,
             bias=True,
         ),
@@ -99,7 +110,7 @@ def _embedding(network: Network, setting: Setting) -> tuple[Operation, ...]:
 
 def _layer(network: Network, setting: Setting, given: Value) -> Trace:
     rows, hidden = _rows(network, setting), network.hidden_size
-    inner = network.intermediate_size or 4 * hidden
+    inner = network.intermediate_size
     gradient, drop = setting.formats.gradient_bytes, network.dropout
     attention = residual(
         [
@@ -140,7 +151,7 @@ def _core(network: Network, setting: Setting) -> Operation:
     """Attention itself; CPU goes through scores in fp32 where there is dropout, `eager` always keeps scores."""
     rows, width = _rows(network, setting), width_of(setting)
     result = rows * network.hidden_size
-    heads = network.num_attention_heads or max(1, network.hidden_size // 64)
+    heads = network.num_attention_heads
     scores = rows * heads * tokens_of(network)
     if setting.attention == "eager":
         masks = (width + (width if setting.device_kind == "cpu" else 1)) if network.dropout else 0
@@ -162,35 +173,10 @@ def _core(network: Network, setting: Setting) -> Operation:
     return Operation(elements=result, keeps_input=True, keeps_result=True, beside=4 * rows * heads)
 
 
-def _measured(network: Network, setting: Setting, body: Part) -> Part:
-    """The layer with the bytes that Hugging Face's keeps, by its ledger."""
-    heads = network.num_attention_heads or max(1, network.hidden_size // 64)
-    sized = replace(
-        network,
-        num_attention_heads=heads,
-        head_dim=network.head_dim or network.hidden_size // heads,
-        intermediate_size=network.intermediate_size or 4 * network.hidden_size,
-    )
-    wanted = wanted_row(setting, dropout=network.dropout > 0, activation=network.activation, grouped=False)
-    row = find_row("transformers", "vit", wanted)
-    one = replace(setting, sequence_length=tokens_of(network))
-    sizes, layer = symbols(sized, one), row.data["layer"]
-    saved = {name: round(bytes_of(layer[name], sizes, one)) for name in ("norm", "attention", "core", "mlp")}
-    kept = sum(saved.values())
-    return replace(
-        body,
-        saved=kept,
-        core=saved["core"],
-        recomputed=None,
-        casts=round(sum(bytes_of(casts_of(layer[name]), sizes, one) for name in saved)),
-        source=f"{row.implementation}/{row.family} ({row.versions})",
-    )
-
-
 def _head(network: Network, setting: Setting, given: Value) -> Part:
     """The last norm's result is kept whole by the view of the class token, unless autocast casts that view."""
     rows, hidden, images = _rows(network, setting), network.hidden_size, setting.micro_batch_size
-    classes, whole = network.num_classes or _CLASSES, given.width == width_of(setting)
+    classes, whole = network.num_classes, given.width == width_of(setting)
     score = [
         norm(setting, "layernorm", rows=rows, channels=hidden),
         Operation(
