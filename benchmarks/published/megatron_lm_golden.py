@@ -59,8 +59,10 @@ def _calibrated(arguments: Mapping[str, Any]) -> bool:
 
 def _left_out(row: Mapping[str, str], arguments: Mapping[str, Any]) -> str | None:
     name = row["row_id"]
-    if name.startswith(("nemotron", "multimodal", "mimo")):
+    if name.startswith(("nemotron", "multimodal", "mimo", "hybrid", "mamba")):
         return "no-kind"
+    if "global-batch-size" not in arguments and "step-batch-size-schedule" not in arguments:
+        return "no-batch"
     if name in _COPIED:
         return "contradicts"
     if any(method in arguments for method in _METHODS) or "offloading" in name:
@@ -257,7 +259,7 @@ def _pieces(arguments: Mapping[str, Any], *, layers: int, pipeline: int) -> tupl
         middle = (layers - first - last) // (pipeline - 2)
         return (first, *(middle,) * (pipeline - 2), last)
     count = pipeline * rounds
-    if "account_for" in str(get("name", "")) or layers % count:
+    if get("account-for-embedding-in-pipeline-split") or layers % count:
         # embedding and loss count as a layer each
         even = (layers + 2) // count
         return (even - 1, *(even,) * (count - 2), even - 1)
