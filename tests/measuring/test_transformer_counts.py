@@ -45,7 +45,8 @@ def network_of(name: str) -> Network:
         activation=family.activation,
         norm=family.norm,
         position=family.position if family.position in ("rotary", "learned") else "none",
-        tie_word_embeddings=family.ties,
+        tie_word_embeddings=family.ties
+        or name == "t5_v1_1",  # transformers 5.23 ties T5's whatever is written
         num_experts=8 if moe else 0,
         num_experts_per_token=2 if moe else 0,
         moe_intermediate_size=48 if moe else 0,

@@ -19,7 +19,8 @@ __all__ = ["adapted_bytes", "built", "measured_bytes"]
 def built(network: Network, setting: Setting | None = None) -> Any:
     """A Hugging Face model with the dimensions of a network, in training mode."""
     assert network.family is not None
-    config = transformers.AutoConfig.for_model(network.family, **_names(network))
+    types = {"t5_v1_1": "t5", "gemma3": "gemma3_text"}
+    config = transformers.AutoConfig.for_model(types.get(network.family, network.family), **_names(network))
     config._attn_implementation = setting.attention if setting else "eager"
     config.use_cache = False
     kind = FAMILIES[network.family].kind
@@ -115,6 +116,7 @@ def _names(network: Network) -> dict[str, Any]:
         "gpt2": {"n_inner": network.intermediate_size},
         "opt": {"ffn_dim": network.intermediate_size},
         "t5": {"d_ff": network.intermediate_size, "d_kv": network.head_dim},
+        "t5_v1_1": {"d_ff": network.intermediate_size, "d_kv": network.head_dim},
         "bart": {"encoder_ffn_dim": network.intermediate_size, "decoder_ffn_dim": network.intermediate_size},
     }.get(family, {"intermediate_size": network.intermediate_size})
     common: dict[str, Any] = {
@@ -140,6 +142,7 @@ def _dropout(family: str, rate: float) -> dict[str, float]:
         "phi": ("attention_dropout", "embd_pdrop", "resid_pdrop"),
         "opt": ("attention_dropout", "dropout"),
         "t5": ("dropout_rate",),
+        "t5_v1_1": ("dropout_rate",),
         "bart": ("attention_dropout", "dropout", "activation_dropout"),
     }.get(family, ("attention_dropout",))
     return dict.fromkeys(names, rate)
@@ -170,6 +173,7 @@ def _special(network: Network, family: str) -> dict[str, Any]:
         "qwen3": wide,
         "gemma": wide,
         "gemma2": wide,
+        "gemma3": wide,
         "phi3": {**key_heads, "pad_token_id": 0},
         "phi": {**key_heads, "hidden_act": network.activation},
         "gpt2": {"activation_function": network.activation},
@@ -180,6 +184,11 @@ def _special(network: Network, family: str) -> dict[str, Any]:
         "t5": {
             "num_decoder_layers": network.num_layers,
             "feed_forward_proj": network.activation,
+            "decoder_start_token_id": 0,
+        },
+        "t5_v1_1": {
+            "num_decoder_layers": network.num_layers,
+            "feed_forward_proj": "gated-gelu",
             "decoder_start_token_id": 0,
         },
         "bart": {

@@ -135,6 +135,8 @@ def _described(implementation: str) -> Iterator[tuple[str, tuple[str, Style]]]:
             yield name, (known.kind, _style(known))
             continue
         written = read_ledger(implementation, name).get("describes", {})
+        if "kind" not in written:
+            continue  # not a language model
         style = Style(
             written.get("norm", ""),
             bool(written.get("gated_mlp", False)),
@@ -149,9 +151,7 @@ def _style(family: Family) -> Style:
     return Style(family.norm, family.gated, family.position, family.activation, family.mlp_bias)
 
 
-def _lender(
-    known: Mapping[str, tuple[str, Style]], whole: str, style: Style, kind: str, aspect: str
-) -> str:
+def _lender(known: Mapping[str, tuple[str, Style]], whole: str, style: Style, kind: str, aspect: str) -> str:
     """The family that lends a part: the whole's own unless only another one agrees."""
     if _agrees(known[whole][1], style, (aspect,)):
         return whole
@@ -167,17 +167,21 @@ _ASPECTS = {"gated": 16, "norm": 8, "position": 4, "activation": 2, "bias": 1}
 def _nearest(
     known: Mapping[str, tuple[str, Style]], style: Style, kind: str, aspects: tuple[str, ...]
 ) -> str:
-    """The family that agrees best in these aspects, then in kind, then in all, then in our order of families."""
-    order = list(FAMILIES)
+    """The family that agrees best in these aspects, then in kind, then in all, then in our order of families.
 
-    def rank(name: str) -> tuple[int, bool, int, int]:
+    A family with more norms in a layer than most lends its parts last; what an activation keeps is known anyway.
+    """
+    order = list(FAMILIES)
+    others = tuple(name for name in _ASPECTS if name != "activation")
+
+    def rank(name: str) -> tuple[int, bool, bool, int, int]:
         its_kind, its_style = known[name]
-        place = order.index(name) if name in FAMILIES else len(order)
         return (
             _distance(its_style, style, aspects),
             its_kind != kind,
-            _distance(its_style, style),
-            place,
+            name in FAMILIES and FAMILIES[name].norms > 2,
+            _distance(its_style, style, others),
+            order.index(name) if name in FAMILIES else len(order),
         )
 
     return min(known, key=rank)

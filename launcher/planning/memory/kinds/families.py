@@ -10,7 +10,7 @@ __all__ = ["FAMILIES", "Family"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """Conventions of one public model family; the name is Hugging Face's `model_type`.
+    """Conventions of one public model family; the name is Hugging Face's `model_type` (t5_v1_1: T5 with a gate).
 
     Source: transformers@5.23.0 models/<name>/modeling_<name>.py and its configuration's defaults.
     """
@@ -88,6 +88,10 @@ FAMILIES: dict[str, Family] = {
     "gemma2": Family(
         kind="decoder", norm="rmsnorm", gated=True, activation="gelu", position="rotary", norms=4, ties=True
     ),
+    "gemma3": Family(
+        kind="decoder", norm="rmsnorm", gated=True, activation="gelu", position="rotary", norms=4,
+        query_norm="head", ties=True,
+    ),
     "phi3": Family(
         kind="decoder", norm="rmsnorm", gated=True, activation="silu", position="rotary",
         fused_query=True, fused_gate=True,
@@ -104,6 +108,10 @@ FAMILIES: dict[str, Family] = {
     "t5": Family(
         kind="encoder-decoder", norm="rmsnorm", gated=False, activation="relu", position="relative",
         relative_buckets=32, ties=True,
+    ),
+    "t5_v1_1": Family(
+        kind="encoder-decoder", norm="rmsnorm", gated=True, activation="gelu_new", position="relative",
+        relative_buckets=32,
     ),
     "bart": Family(
         kind="encoder-decoder", norm="layernorm", gated=False, activation="gelu", position="learned",

@@ -52,7 +52,7 @@ def _dense_layers(network: Network, setting: Setting) -> tuple[Part, ...]:
     """Leading layers with one feed-forward layer of intermediate_size."""
     if not network.first_dense_layers:
         return ()
-    dense = replace(network, kind="decoder", family=None)
+    dense = replace(network, kind="decoder", family=None, num_experts=0)
     chosen, wanted, family = choose(dense, setting), wanted_of(dense, setting), family_of(network)
     matrices = layer_matrices(dense, family)
     layer = layer_part(dense, setting, chosen=chosen, wanted=wanted, matrices=matrices)

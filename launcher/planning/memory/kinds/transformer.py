@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from launcher.catalog.ledgers import families
+from launcher.planning.memory.kinds.attention_forms import with_latent_attention, with_query_norms
 from launcher.planning.memory.kinds.composing import (
     LayerBytes,
     Lenders,
@@ -15,11 +16,18 @@ from launcher.planning.memory.kinds.composing import (
     style_of,
 )
 from launcher.planning.memory.kinds.ends import embeddings_part, head_part, norm_size
-from launcher.planning.memory.kinds.families import Family
+from launcher.planning.memory.kinds.families import FAMILIES, Family
 from launcher.planning.memory.kinds.holding import grouped, matrix_weights, vectors
-from launcher.planning.memory.kinds.matrices import Matrix, attention_matrices, mlp_matrices, query_width
+from launcher.planning.memory.kinds.matrices import (
+    Matrix,
+    attention_matrices,
+    mlp_matrices,
+    query_width,
+    shared_width,
+)
 from launcher.planning.memory.kinds.partly import partly_trained, without_gradient
 from launcher.planning.memory.kinds.rows import Wanted, wanted_row
+from launcher.planning.memory.kinds.shared import with_shared_experts
 from launcher.planning.memory.kinds.symbols import bytes_of, casts_of, compute_bytes, symbols
 from launcher.planning.memory.kinds.training import all_frozen, is_trained
 from launcher.planning.memory.network import Network
@@ -122,12 +130,10 @@ def layer_part(
     name: str = "layer",
     extra: Iterable[Weights] = (),
     tokens: str = "t",
-    layer: LayerBytes | None = None,
 ) -> Part:
-    """One layer with these matrices and its norms; bytes are the ledgers' unless given."""
+    """One layer with these matrices and its norms."""
     family = family_of(network)
-    if layer is None:
-        layer = layer_bytes(chosen, wanted, attention_dropout=_attention_dropout(network), part=name)
+    layer = _ledger(network, setting, chosen, wanted, name)
     whole = partly_trained(network, setting, layer, matrices, tokens=tokens)
     part = _evaluated(whole, network, setting)
     largest = max(matrix.elements // matrix.copies for matrix in matrices)
@@ -158,11 +164,28 @@ def body_parts(
     if all_frozen(network, matrices, part=layer.name):
         return (replace(layer, repeat=repeat, saved=0, core=0, boundary=0, backward=0, casts=0),)
     chosen, wanted = choose(network, setting), wanted_of(network, setting)
-    ledger = layer_bytes(chosen, wanted, attention_dropout=_attention_dropout(network), part=layer.name)
+    ledger = _ledger(network, setting, chosen, wanted, layer.name)
     bare = without_gradient(network, setting, partly_trained(network, setting, ledger, matrices), matrices)
     first = _evaluated(bare, network, setting)
     first = replace(layer, name=f"first {layer.name}", saved=first.saved, core=first.core, casts=first.casts)
     return (first, replace(layer, repeat=repeat - 1)) if repeat > 1 else (first,)
+
+
+def _ledger(network: Network, setting: Setting, chosen: Lenders, wanted: Wanted, part: str) -> LayerBytes:
+    """Polynomials of a layer: the ledgers', and formulas for what they do not know."""
+    layer = layer_bytes(chosen, wanted, attention_dropout=_attention_dropout(network), part=part)
+    layer = with_latent_attention(network, wanted, layer)
+    lender = FAMILIES.get(chosen.attention)
+    layer = with_query_norms(
+        wanted,
+        layer,
+        wanted_norm=family_of(network).query_norm,
+        known_norm=lender.query_norm if lender else "none",
+    )
+    if not network.num_experts or not shared_width(network):
+        return layer
+    dense = choose(replace(network, kind="decoder", family=None), setting)
+    return with_shared_experts(network, wanted, layer, dense=dense)
 
 
 def _evaluated(layer: LayerBytes, network: Network, setting: Setting) -> Part:

@@ -1,0 +1,40 @@
+"""Saved bytes of experts that every token goes to, which no traced ledger has: a dense layer's, of another width."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from launcher.planning.memory.kinds.composing import LayerBytes, Lenders, family_of, piece
+from launcher.planning.memory.kinds.matrices import shared_width
+from launcher.planning.memory.kinds.rows import Wanted, find_row
+from launcher.planning.memory.network import Network
+from launcher.planning.memory.polynomial import Polynomial, added
+
+__all__ = ["with_shared_experts"]
+
+
+def with_shared_experts(network: Network, wanted: Wanted, layer: LayerBytes, *, dense: Lenders) -> LayerBytes:
+    """The layer with its shared experts added, where the ledger does not know them.
+
+    Their input is the routed experts' input, kept once except under autocast, which casts it again.
+    Source: transformers@5.23.0 models/qwen2_moe/modeling_qwen2_moe.py Qwen2MoeSparseMoeBlock (the expert gate keeps its
+    sigmoid and what it weighs); models/deepseek_v3/modeling_deepseek_v3.py DeepseekV3TopkRouter (reads fp32).
+    Checked: real torch on CPU.
+    """
+    if not shared_width(network) or any("S" in names.split("*") for names in layer.mlp):
+        return layer
+    row = find_row(dense.implementation, dense.mlp, wanted)
+    size = 4 if wanted.precision == "fp32" else 2
+    own: Polynomial = {
+        names.replace("f", "S"): value
+        for names, value in piece(row, "layer", "mlp").items()
+        if names != "t*h" or wanted.precision == "autocast"
+    }
+    cast = 2 if wanted.precision == "autocast" else 0
+    gate: Polynomial = {"t*h": size + cast, "t": size} if family_of(network).expert_gate else {}
+    reads: Polynomial = {"t*h": 4} if network.family == "deepseek_v3" and wanted.precision == "bf16" else {}
+    return replace(
+        layer,
+        mlp=added(added(layer.mlp, own), added(gate, reads)),
+        source=f"{layer.source}; shared experts as mlp of {row.family}",
+    )
