@@ -160,7 +160,8 @@ def test_a_mixed_network_borrows_parts_and_says_so() -> None:
     """RMSNorm, a plain feed-forward layer and rotary positions are GPT-NeoX with LLaMA's norms."""
     mixed = replace(LLAMA, gated_mlp=False, activation="gelu")
     part = layer(mixed, EAGER)
-    assert part.source.startswith("transformers/gpt_neox") and part.source.endswith("norm of llama")
+    assert part.source.startswith("transformers/gpt_neox")
+    assert part.source.endswith("norm of llama")
     whole = layer(replace(mixed, norm="layernorm"), EAGER)
     # RMSNorm in Python keeps its input in fp32 and the normalised values beside it, LayerNorm its input, both norms the same
     assert part.core == whole.core
@@ -218,42 +219,31 @@ _GROWING = [
 ]
 
 
+_SETTINGS = st.builds(
+    Setting,
+    device_kind=st.sampled_from(["cpu", "cuda"]),
+    micro_batch_size=st.integers(1, 16),
+    sequence_length=st.integers(1, 4096),
+    attention=st.sampled_from(["eager", "sdpa", "flash"]),
+    formats=st.builds(Formats, compute=st.sampled_from(["fp32", "bf16"]), autocast=st.booleans()),
+)
+
+
 @given(
     name=st.sampled_from(sorted(NETWORKS)),
     grown=st.sampled_from(_GROWING),
-    attention=st.sampled_from(["eager", "sdpa", "flash"]),
-    compute=st.sampled_from(["fp32", "bf16"]),
-    autocast=st.booleans(),
-    device=st.sampled_from(["cpu", "cuda"]),
-    batch=st.integers(1, 16),
-    length=st.integers(1, 4096),
+    setting=_SETTINGS,
     heads=st.integers(1, 32),
     layers=st.integers(1, 48),
 )
 def test_more_of_anything_never_saves_less(
-    name: str,
-    grown: str,
-    attention: Any,
-    compute: Any,
-    autocast: bool,
-    device: Any,
-    batch: int,
-    length: int,
-    heads: int,
-    layers: int,
+    *, name: str, grown: str, setting: Setting, heads: int, layers: int
 ) -> None:
     """Saved bytes grow with batch, length, width, depth, feed-forward width and vocabulary, for every kind."""
     network = replace(
         NETWORKS[name], num_layers=layers, num_attention_heads=heads, num_key_value_heads=heads,
         hidden_size=64 * heads,
     )  # fmt: skip
-    setting = Setting(
-        device_kind=device,
-        micro_batch_size=batch,
-        sequence_length=length,
-        attention=attention,
-        formats=Formats(compute=compute, autocast=autocast),
-    )
     before = saved(network, setting)
     if grown in ("micro_batch_size", "sequence_length"):
         after = saved(network, replace(setting, **{grown: getattr(setting, grown) + 1}))
