@@ -98,7 +98,9 @@ def _stacks(network: Network, setting: Setting) -> Iterator[Part]:
 
 def _behind(setting: Setting) -> Setting:
     """The setting as the last layers see it: a decoder of an encoder-decoder has tokens of its own."""
-    return replace(setting, sequence_length=setting.target_length) if setting.target_length else setting
+    if not setting.target_length:
+        return setting
+    return replace(setting, sequence_length=setting.target_length, target_length=None)
 
 
 def _layer(network: Network, found: LayerBytes, *, name: str, repeat: int, experts: bool) -> Part:

@@ -121,13 +121,23 @@ def _attention(network: Network, setting: Setting) -> Iterator[tuple[str, float]
         if network.query_norm:
             yield "query_norm", value(setting, sizes, gpt["query_norm"])
         yield "context", value(setting, sizes, gpt["context"])
-    yield "core", _core(network, setting, sizes)
+    yield (
+        "core",
+        _core(network, setting, sizes, padded=network.kind == "encoder" or _encodes(network, setting)),
+    )
     yield "dropout", value(setting, sizes, gpt["dropout"]) if network.dropout else 0.0
 
 
-def _core(network: Network, setting: Setting, sizes: Mapping[str, float]) -> float:
+def _encodes(network: Network, setting: Setting) -> bool:
+    """Whether this is the encoder's half of an encoder-decoder; the decoder's setting has no length behind it."""
+    return network.kind == "encoder-decoder" and setting.target_length is not None
+
+
+def _core(network: Network, setting: Setting, sizes: Mapping[str, float], *, padded: bool) -> float:
     core = pieces("gpt")
     found = value(setting, sizes, core["core"][setting.attention])
+    if padded and setting.attention == "eager" and network.implementation == "megatron":
+        found += value(setting, sizes, core["padding_mask"])
     if network.implementation == "megatron-plain":
         found += value(setting, sizes, core["plain_softmax"])
     if setting.attention == "eager" and _attention_dropout(network):
@@ -146,7 +156,7 @@ def _cross(network: Network, setting: Setting, *, keys: int) -> Iterator[tuple[s
         value(setting, sizes, gpt["norm"][network.norm]) + value(setting, sizes, gpt["linear_input"]),
     )
     yield "query_key_value", value(setting, sizes, pieces("t5")["query_key_value"])
-    yield "core", _core(network, setting, sizes)
+    yield "core", _core(network, setting, sizes, padded=True)
     yield "context", value(setting, sizes, gpt["context"])
     yield "dropout", value(setting, sizes, gpt["dropout"]) if network.dropout else 0.0
 
