@@ -1,6 +1,6 @@
 """How far the memory model is from what others published: errors, fit verdicts and what a user would pick instead.
 
-    python benchmarks/accuracy.py [--source NAME ...] [--rows] [--json]
+    python benchmarks/accuracy.py [--source NAME ...] [--rows] [--calibration] [--json]
 
 Base environment only. The figures lie in benchmarks/published with their citations; a module beside each table turns
 its rows into a network and a setting, or names a reason of REASONS for leaving the row out. Everything else, also a row
@@ -23,7 +23,7 @@ from typing import Any
 
 from published import baselines
 from published.case import Case, usable_bytes
-from published.report import print_baselines, print_source, print_summary
+from published.report import print_baselines, print_calibration, print_source, print_summary
 
 from launcher.planning.memory.estimate import Estimate, estimate_memory
 
@@ -96,12 +96,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--source", action="append", default=[], help="only this table (again for more)")
     parser.add_argument("--rows", action="store_true", help="print every row")
+    parser.add_argument(
+        "--calibration", action="store_true", help="list the rows that set a constant, and stop"
+    )
     parser.add_argument("--json", action="store_true", help="print rows as JSON lines instead")
     options = parser.parse_args(arguments)
     names = options.source or sorted(
         path.stem for path in HERE.glob("*.csv") if path.with_suffix(".py").exists()
     )
     sources = [judge(name) for name in names]
+    if options.calibration:
+        print_calibration(sources)
+        return 0
     if options.json:
         for source in sources:
             for row in source.rows:
@@ -170,9 +176,16 @@ def predicted(case: Case, estimate: Estimate) -> float | None:
     """Bytes of the quantity that was measured."""
     if case.quantity is None:
         return None
-    found = float(estimate.allocated.expected if case.quantity == "allocated" else estimate.reserved.expected)
-    if case.quantity == "device":  # as nvidia-smi sees it: cached blocks too
-        found += estimate.components["context"] + estimate.components["communicators"]
+    if case.quantity == "allocated":
+        found = float(estimate.allocated.expected)
+    else:
+        # the allocator gives cached blocks back when the card is full; nvidia-smi sees the context too
+        beside = estimate.components["context"] + estimate.components["communicators"]
+        room = usable_bytes(case)
+        found = float(estimate.reserved.expected)
+        if room is not None:
+            found = max(min(found, room - beside), float(estimate.device.expected - beside))
+        found += beside if case.quantity == "device" else 0
     if case.stage is None:
         return found
     stage = estimate.stages[case.stage].allocated

@@ -8,7 +8,7 @@ from typing import Any
 
 from published.case import usable_bytes
 
-__all__ = ["print_baselines", "print_source", "print_summary"]
+__all__ = ["print_baselines", "print_calibration", "print_source", "print_summary"]
 
 TIGHT_ALLOWED = 0.10
 """Share of a table's outcomes on which `tight` counts as right; beyond it, it is wrong."""
@@ -40,6 +40,9 @@ def print_source(source: Any, *, reasons: Mapping[str, str], every_row: bool) ->
             if row.error is not None and (usable := usable_bytes(row.case))
         ]
         print(f"    {'0.95 x what the driver leaves':32s} {spread(errors)}")
+    held = sum(row.case.calibration for row in source.rows)
+    if held:
+        print(f"    {held} rows set a constant and are not counted below (--calibration lists them)")
     confusion(source.rows)
     if every_row:
         for row in source.rows:
@@ -56,6 +59,16 @@ def print_row(row: Any) -> None:
     outcome = "" if case.outcome is None else f"{case.outcome} -> {row.verdict}"
     phase = row.estimate.phase if row.estimate else row.failure
     print(f"        {row.row:48.48s} {figure:55s} {outcome:22s} {phase}")
+
+
+def print_calibration(sources: Sequence[Any]) -> None:
+    """Rows that set a constant of launcher/catalog/overheads.py: halves of layouts, by hash; none of them counts."""
+    for source in sources:
+        names = [row.row for row in source.rows if row.case.calibration]
+        if names:
+            print(f"{source.name}: {len(names)} of {len(source.rows)} rows")
+            for name in names:
+                print(f"    {name}")
 
 
 def print_baselines(sources: Sequence[Any]) -> None:
