@@ -136,7 +136,7 @@ def _gpt_neox(sizes: Sizes, variant: Variant) -> Any:
 
 
 _SWIGLU = ("silu", "gelu", "gelu_new", "relu")
-_GEGLU = ("gelu_pytorch_tanh", "gelu", "gelu_new", "silu")
+_GEGLU = ("gelu_pytorch_tanh",)
 _MLP = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu")
 _ROTARY = describes("rmsnorm", "silu", "rotary", gated=True, bias=False, tied=False)
 _GEMMA = describes("rmsnorm", "gelu_pytorch_tanh", "rotary", gated=True, bias=False, tied=True)
@@ -232,7 +232,7 @@ DECODERS = (
         describes=_GEMMA,
         build=_gemma_like("Gemma"),
         stacks=(_STACK,),
-        activations=_GEGLU[:2],
+        activations=_GEGLU,
         grouped=True,
         masks=(False, True),
     ),
@@ -241,7 +241,7 @@ DECODERS = (
         describes=_GEMMA,
         build=_gemma_like("Gemma2", query_pre_attn_scalar=8),
         stacks=(_STACK,),
-        activations=_GEGLU[:1],
+        activations=_GEGLU,
         # its capped scores have no fused kernel
         attentions=("eager",),
         grouped=True,
@@ -252,7 +252,7 @@ DECODERS = (
         build=_gemma_like("Gemma3Text", query_pre_attn_scalar=8),
         symbols=(*SYMBOLS, "G"),
         stacks=(_STACK,),
-        activations=_GEGLU[:1],
+        activations=_GEGLU,
         grouped=True,
     ),
 )
