@@ -148,6 +148,7 @@ class EncoderBlock(nn.Module):
     def __init__(self, network):
         super().__init__()
         width, inner = network.hidden_size, network.intermediate_size or 4 * network.hidden_size
+        self.scores = False
         self.ln_1 = nn.LayerNorm(width)
         self.self_attention = nn.MultiheadAttention(
             width, network.num_attention_heads, dropout=network.dropout, batch_first=True
@@ -164,7 +165,7 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x):
         y = self.ln_1(x)
-        y, _ = self.self_attention(y, y, y, need_weights=False)
+        y, _ = self.self_attention(y, y, y, need_weights=self.scores)
         x = x + self.dropout(y)
         return x + self.mlp(self.ln_2(x))
 

@@ -22,17 +22,17 @@ FORMATS = {
 class PlainStep:
     """One network, its optimizer and random batches, as a `Network` and a `Setting` describe them."""
 
-    def __init__(self, network, setting):
+    def __init__(self, network, setting, *, model=None):
         self.network, self.setting = network, setting
         self.autocast = setting.formats.autocast
         self.dtype = torch.bfloat16 if setting.formats.parameter_bytes == 2 else torch.float32
-        recurrent = network.kind in ("rnn", "lstm", "gru")
-        self.model = getattr(plain_networks, "recurrent" if recurrent else network.kind)(network).to(
-            self.dtype
-        )
+        self.model = (model or built(network)).to(self.dtype).train()
         optimizers = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
         self.optimizer = optimizers[setting.optimizer](self.model.parameters(), lr=1e-3, foreach=False)
         self.inputs = None
+        if setting.attention == "eager" and model is None:
+            for block in self._blocks():
+                block.scores = True
         if setting.checkpointing == "full":
             for block in self._blocks():
                 block.forward = self._checkpointed(block.forward)
@@ -49,6 +49,7 @@ class PlainStep:
         given, target = self._batch()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.autocast):
             predicted = self.model(given)
+            predicted = getattr(predicted, "logits", predicted)
             if target.dtype == torch.int64:
                 return functional.cross_entropy(predicted, target)
             return functional.mse_loss(predicted, target)
@@ -135,6 +136,12 @@ class PlainStep:
         return run
 
 
+def built(network):
+    """The plain module of a network."""
+    recurrent = network.kind in ("rnn", "lstm", "gru")
+    return getattr(plain_networks, "recurrent" if recurrent else network.kind)(network)
+
+
 def plain_setting(*, precision="fp32", **more):
     """A setting of plain torch on CPU."""
     return Setting(device_kind="cpu", formats=FORMATS[precision], **more)
@@ -151,4 +158,4 @@ def one_thread():
         torch.set_num_threads(before)
 
 
-__all__ = ["FORMATS", "PlainStep", "one_thread", "plain_setting"]
+__all__ = ["FORMATS", "PlainStep", "built", "one_thread", "plain_setting"]

@@ -27,7 +27,7 @@ VIT = {
 BATCH, IMAGES = {"micro_batch_size": 64}, {"micro_batch_size": 4}
 TEXT = {"micro_batch_size": 8, "sequence_length": 24}
 BF16, AUTOCAST = {"precision": "bf16"}, {"precision": "autocast"}
-CHECKPOINTED = {"checkpointing": "full"}
+CHECKPOINTED, EAGER = {"checkpointing": "full"}, {"attention": "eager"}
 
 CASES = [
     ("mlp", MLP, BATCH),
@@ -65,6 +65,8 @@ CASES = [
     ("vit", VIT, {**IMAGES, **AUTOCAST}),
     ("vit", {**VIT, "dropout": 0.1}, IMAGES),
     ("vit", {**VIT, "dropout": 0.1, "num_attention_heads": 2}, {**IMAGES, **AUTOCAST}),
+    ("vit", VIT, {**IMAGES, **EAGER}),
+    ("vit", {**VIT, "dropout": 0.1}, {**IMAGES, **EAGER, **AUTOCAST}),
     ("vit", {**VIT, "num_layers": 4}, {**IMAGES, **CHECKPOINTED}),
 ]
 
@@ -90,6 +92,36 @@ def test_kept_bytes_are_those_of_real_torch(case):
     checkpointed = setting.checkpointing == "full"
     expected = sum(part.repeat * bytes_kept(part, checkpointed=checkpointed) for part in parts)
     assert expected == pytest.approx(measured, rel=0.02 if checkpointed else 0.01)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "autocast"])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_hugging_faces_vit_keeps_what_its_ledger_says(attention, precision, dropout):
+    """Real ViTForImageClassification, against the ledger's rows for this device kind: within 1 %, parameters exact."""
+    transformers = pytest.importorskip("transformers")
+    network = Network(kind="vit", dropout=dropout, **VIT)
+    setting = plain_setting(precision=precision, attention=attention, **IMAGES)
+    model = transformers.ViTForImageClassification(
+        transformers.ViTConfig(
+            hidden_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=192,
+            image_size=48,
+            patch_size=8,
+            num_labels=10,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+            attn_implementation=attention,
+        )
+    )
+    with one_thread():
+        step = PlainStep(network, setting, model=model)
+        measured = step.saved()
+    parts = KINDS["vit"](network, setting)
+    assert counted(parts) == step.parameters()
+    assert sum(part.repeat * part.saved for part in parts) == pytest.approx(measured, rel=0.01)
 
 
 def counted(parts):

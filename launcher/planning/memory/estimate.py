@@ -78,7 +78,9 @@ def estimate_parts(*, parts: tuple[Part, ...], setting: Setting) -> Estimate:
     allocated = Band(
         low=round((worst.allocated - extra.expected) * MODEL_ERROR.low) + extra.low,
         expected=worst.allocated,
-        high=round((worst.allocated - extra.expected) * MODEL_ERROR.high) + extra.high,
+        high=round((worst.allocated - extra.expected) * MODEL_ERROR.high)
+        + extra.high
+        + max((part.workspace for part in parts), default=0),
     )
     spread = fragmentation(setting)
     held = Band(

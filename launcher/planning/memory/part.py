@@ -64,6 +64,8 @@ class Part:
     """Share of saved that does not grow with micro-batches in flight: autocast copies of weights."""
     buffer: int = 0
     """Kept from step to step by one rank for all copies together, and shared by parts: the largest one counts."""
+    workspace: int = 0
+    """Most a library may take for itself while it runs one copy, where nobody can say how much: widens the band."""
     checkpointable: bool = True
     source: str = ""
     """Where the saved bytes come from: implementation, family and versions, or a formula's citation."""

@@ -18,6 +18,7 @@ __all__ = [
     "dropout",
     "flatten",
     "linear",
+    "linear_cross_entropy",
     "max_pool",
     "mean_pool",
     "mean_squared_error",
@@ -183,6 +184,24 @@ def cross_entropy(setting: Setting, *, rows: int, classes: int) -> Operation:
         writes=4,
         beside=rows * classes * width + _INDEX * rows + _STATISTIC,
         scratch=rows * classes * width,
+    )
+
+
+def linear_cross_entropy(setting: Setting, *, rows: int, given: int, classes: int) -> Operation:
+    """Projection and cross entropy in one: logits made chunk by chunk, or never.
+
+    Source: chunked: linkedin/Liger-Kernel@v0.6.0 ops/fused_linear_cross_entropy.py (a power of two of rows at a time);
+    fused: Wijmans et al. 2024, arXiv:2411.09009 (only a log-sum-exp is kept).
+    """
+    pieces = max(1, -(-classes // given))
+    chunk = min(rows, 1 << (-(-rows // pieces) - 1).bit_length()) if setting.logits == "chunked" else 0
+    score = linear(setting, rows=rows, given=given, result=classes)
+    return score._replace(
+        elements=1,
+        writes=4,
+        beside=(_INDEX + _STATISTIC) * rows,
+        forward_scratch=chunk * classes * width_of(setting),
+        scratch=chunk * classes * width_of(setting),
     )
 
 

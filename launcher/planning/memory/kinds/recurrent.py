@@ -11,12 +11,14 @@ zeros that torch would make, so `carry_state` changes no byte.
 
 from __future__ import annotations
 
+from dataclasses import replace
 
 from launcher.planning.memory.kinds.assembled import block_of, freeze, head_of, part_of
 from launcher.planning.memory.kinds.chain import Operation, Value, chain
 from launcher.planning.memory.kinds.operations import (
     cross_entropy,
     linear,
+    linear_cross_entropy,
     mean_squared_error,
     width_of,
 )
@@ -32,6 +34,8 @@ _INDEX = 8
 
 def recurrent(network: Network, setting: Setting) -> tuple[Part, ...]:
     """Parts of a recurrent network."""
+    if network.kind != "lstm":
+        network = replace(network, projection_size=0)
     shape = _shape(network, setting)
     embeddings, current = _input(network, setting, shape)
     trace = chain(
@@ -86,15 +90,18 @@ def _head(network: Network, setting: Setting, shape: Shape, given: Value) -> Par
         return _label(network, setting, shape, given)
     rows = shape.rows * shape.steps
     outputs = network.output_size or (1 if network.input_size else network.vocab_size)
+    # the head copies the steps into the order of sequences
+    copied, tied = given._replace(kept=False), _tied(network, shape)
+    if setting.logits != "full" and not network.input_size:
+        both = linear_cross_entropy(setting, rows=rows, given=width, classes=outputs)
+        return _scored(setting, [], both, copied, tied=tied)
     score = linear(setting, rows=rows, given=width, result=outputs)
     loss = (
         mean_squared_error(setting, elements=rows * outputs)
         if network.input_size
         else cross_entropy(setting, rows=rows, classes=outputs)
     )
-    # the head copies the steps into the order of sequences
-    copied = given._replace(kept=False)
-    return _scored(setting, [score], loss, copied, tied=_tied(network, shape))
+    return _scored(setting, [score], loss, copied, tied=tied)
 
 
 def _tied(network: Network, shape: Shape) -> bool:

@@ -16,7 +16,7 @@ from launcher.planning.memory.kinds.operations import width_of
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.setting import Setting
 
-__all__ = ["RESERVE", "Shape", "kernels_of", "layers_of", "workspace"]
+__all__ = ["RESERVE", "Kernels", "Shape", "kernels_of", "layers_of", "workspace"]
 
 RESERVE = {"lstm": (6, 1), "gru": (7, 1), "rnn": (2, 1)}
 """cuDNN's reserve: (a, b) for (a L - b) units of steps x rows x width x directions numbers.
@@ -46,16 +46,21 @@ class Shape:
         return self.directions * self.state if layer else self.given
 
 
-def kernels_of(network: Network, setting: Setting) -> Literal["onednn", "aten", "cudnn"]:
+Kernels = Literal["onednn", "aten", "cudnn"]
+
+
+def kernels_of(network: Network, setting: Setting) -> Kernels:
     """Whose kernels run the layers."""
     if setting.device_kind != "cpu":
         return "cudnn"
     return "onednn" if network.kind == "lstm" and not network.projection_size else "aten"
 
 
-def layers_of(network: Network, setting: Setting, shape: Shape, given: Value) -> tuple[Operation, ...]:
+def layers_of(
+    network: Network, setting: Setting, shape: Shape, given: Value, *, kernels: Kernels | None = None
+) -> tuple[Operation, ...]:
     """All layers as operations: one each on CPU, with dropout between them in ATen, one for all in cuDNN."""
-    kernels = kernels_of(network, setting)
+    kernels = kernels or kernels_of(network, setting)
     if kernels == "cudnn":
         return (_cudnn(network, setting, shape),)
     if kernels == "onednn":

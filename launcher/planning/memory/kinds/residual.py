@@ -8,7 +8,7 @@ Checked: 25,557,032 parameters at depth 50, 11,689,512 at 18.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from launcher.planning.memory.kinds.assembled import block_of, freeze, head_of, part_of
 from launcher.planning.memory.kinds.chain import Operation, Trace, Value, branch, chain
@@ -30,11 +30,11 @@ __all__ = ["DEPTHS", "WORKSPACE", "resnet"]
 
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Depth to blocks of every stage."""
-WORKSPACE = (0, 1 << 30)
-"""Least and most bytes of cuDNN's convolution workspace, which no formula here contains.
+WORKSPACE = 1 << 30
+"""Most bytes of cuDNN's workspace for one convolution; the least is none, and the expected figure contains none.
 
-cuDNN's heuristics mostly choose kernels with little; `torch.backends.cudnn.benchmark = True` tries all that fit, and
-0.1 to 1 GiB is what people report. Not measured by us.
+cuDNN's heuristics mostly choose kernels with little; with `torch.backends.cudnn.benchmark = True` 0.1 to 1 GiB is what
+people report. Not measured by us.
 """
 _BASIC = (18, 34)
 _COLOURS, _STEM, _WIDTH, _SIZE, _CLASSES, _DEPTH = 3, 7, 64, 224, 1000, 50
@@ -64,7 +64,8 @@ def resnet(network: Network, setting: Setting) -> tuple[Part, ...]:
         other = _Block(given=result, inner=inner, result=result, size=shrunk, shrunk=shrunk)
         for number, block, repeat in ((0, first, 1), (1, other, blocks - 1)):
             trace = _traced(setting, block, current)
-            parts.append(block_of(trace, current, name=f"layer{stage + 1}.{number}", repeat=repeat))
+            part = block_of(trace, current, name=f"layer{stage + 1}.{number}", repeat=repeat)
+            parts.append(replace(part, workspace=0 if setting.device_kind == "cpu" else WORKSPACE))
             current = trace.result
         channels, size = result, shrunk
     return freeze((*parts, _head(network, setting, current, channels=channels)), network)

@@ -154,13 +154,13 @@ def _core(network: Network, setting: Setting) -> Operation:
     heads = network.num_attention_heads
     scores = rows * heads * tokens_of(network)
     if setting.attention == "eager":
-        masks = (width + (width if setting.device_kind == "cpu" else 1)) if network.dropout else 0
-        return Operation(
-            elements=result,
-            keeps_input=True,
-            beside=result * width + scores * (width + masks),
-            scratch=scores * width,
-        )
+        # scaled query, softmax, which CUDA's autocast makes in fp32, mask, and what goes into the last product
+        cuda = setting.device_kind != "cpu"
+        soft = 4 if cuda and setting.formats.autocast else width
+        mask = (1 if cuda else width) if network.dropout else 0
+        copied = width if soft != width or network.dropout else 0
+        kept = result * width + scores * (soft + mask + copied)
+        return Operation(elements=result, keeps_input=True, beside=kept, scratch=scores * width)
     if network.dropout and setting.device_kind == "cpu":
         # scaled query and key, and value where it is widened; softmax, mask, and their product
         wide = 3 if width < 4 else 2
