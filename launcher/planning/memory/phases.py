@@ -93,7 +93,11 @@ def _forward_end(stage: StageBytes) -> _Moment:
 
 
 def _backward(stage: StageBytes) -> Iterator[_Moment]:
-    """Moments inside the backward pass: every part at its last and first copy, and the end."""
+    """Moments inside the backward pass: every part at its last and first copy, and the end.
+
+    Where both ends use one table, its two gradients wait for each other and are added into a third tensor.
+    Source: pytorch@v2.13.0 torch/csrc/autograd/input_buffer.cpp:accumulate.
+    """
     moving, plan = stage.traffic, stage.gradients
     each = compute_bytes(stage.setting.formats)
     waiting = sum(
@@ -144,7 +148,7 @@ def _backward(stage: StageBytes) -> Iterator[_Moment]:
     first = stage.units[0].largest if stage.units else 0
     yield _Moment(
         activations=waiting,
-        gradients=plan.end + (plan.newest_each * first if plan.newest_end else 0) + stage.tied,
+        gradients=plan.end + (plan.newest_each * first if plan.newest_end else 0) + 2 * stage.tied,
         # FSDP gives the root group back before it reduces its gradients
         gathered=moving.whole(each=each, left=first, passed=count, copy=first, groups=0)
         if moving.turn
