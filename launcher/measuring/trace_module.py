@@ -6,7 +6,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_iter, tree_map
 
 from launcher.measuring.trace_fit import Size
 from launcher.measuring.trace_surroundings import DTYPES
+from launcher.spec.model import Model
+from launcher.spec.recipe import Recipe
 
 __all__ = ["Refused", "Taken", "find_function", "make_ready", "resized", "sample_size", "taken_by"]
 
@@ -92,7 +94,7 @@ def taken_by(function: Callable[..., Any], offered: Mapping[str, Any], *, name: 
         raise Refused(
             "module-unusable",
             f"`model.module: {name}` asks for {_listed(missing)}, which the recipe does not say",
-            hint=f"write model.{missing[0]} where that is a key of the recipe, or give the parameter a default",
+            hint=_give(missing[0]),
         )
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return Taken(("*",))
@@ -152,6 +154,14 @@ def sample_size(batch: Any) -> Size | None:
         return None
     lengths = {shape[1] for shape in shapes if len(shape) > 1}
     return Size(shapes[0][0], lengths.pop() if len(lengths) == 1 else 0)
+
+
+def _give(name: str) -> str:
+    if name in {one.name for one in fields(Model)}:
+        return f"write model.{name}, or give the parameter a default"
+    if name in {one.name for one in fields(Recipe)}:
+        return f"write {name}, or give the parameter a default"
+    return "give the parameter a default: no key of a recipe has that name"
 
 
 def _listed(names: list[str]) -> str:

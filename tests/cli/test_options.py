@@ -20,6 +20,7 @@ OPTIONS = {
     "render": ["--help", "--node-rank", "--output", "--print", "--set", "-h", "-o", "RECIPE"],
     "run": ["--dry-run", "--help", "--ignore-memory", "--run-dir", "--set", "-h", "RECIPE"],
     "schema": ["--help", "-h"],
+    "trace": ["--again", "--help", "--json", "--set", "--timeout", "-h", "RECIPE"],
 }
 
 
