@@ -157,6 +157,7 @@ def _links(recipe: Recipe) -> Interconnect | None:
 
 _ONE_BATCH = "the plan covers the batch and sequence length written at the top"
 _BARE = "the job starts without it"
+_PRICED = "memory counts with it, no engine is told"
 _ESTIMATES = "time and cost are not estimated"
 
 LATER: tuple[Later, ...] = (
@@ -166,14 +167,14 @@ LATER: tuple[Later, ...] = (
     Later("cluster.nodes", _node_range, "the plan takes the upper number"),
     Later("cluster.groups", _groups, "the plan takes all their nodes, each with the devices of the smallest"),
     Later("cluster.hostfile", _of_cluster("hostfile"), "hosts are not read from it"),
-    Later("parallel.virtual_pipeline", _virtual_pipeline, _BARE),
-    Later("parallel.sequence", _written("parallel.sequence"), _BARE),
+    Later("parallel.virtual_pipeline", _virtual_pipeline, _PRICED),
+    Later("parallel.sequence", _written("parallel.sequence"), _PRICED),
     Later("parallel.context.algorithm", _context_algorithm, _BARE),
-    Later("parallel.data.shard", _written("parallel.data.shard"), "all data-parallel ranks share one copy"),
+    Later("parallel.data.shard", _written("parallel.data.shard"), _PRICED),
     Later(
         "parallel.data.replicate",
         _written("parallel.data.replicate"),
-        "all data-parallel ranks share one copy",
+        _PRICED,
     ),
     Later("launch.executor", _executor, "the job can only be started on this machine"),
     Later("launch.network.interface", _interface, "the ranks choose one themselves"),

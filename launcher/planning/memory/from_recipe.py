@@ -147,8 +147,9 @@ def _layout(recipe: Recipe, layout: LayoutPlan) -> Layout:
         layout.pipeline_parallel_size,
         layout.context_parallel_size,
     )
+    data = layout.world_size // (tensor * pipeline * context)
     return Layout(
-        data=layout.world_size // (tensor * pipeline * context),
+        data=data,
         tensor=tensor,
         pipeline=pipeline,
         virtual_pipeline=parallel.virtual_pipeline,
@@ -158,10 +159,15 @@ def _layout(recipe: Recipe, layout: LayoutPlan) -> Layout:
         devices_per_node=layout.devices_per_node,
         strategy=layout.data_strategy,
         zero_stage=layout.zero_stage or 0,
-        shard=parallel.data.shard,
+        shard=parallel.data.shard or _shard(parallel.data.replicate, data * context),
         offload=layout.offload,
         fsdp_version=layout.fsdp_version or 2,
     )
+
+
+def _shard(replicate: int | None, ranks: int) -> int | None:
+    """Ranks that share one of `replicate` copies."""
+    return None if replicate is None else max(1, ranks // replicate)
 
 
 def _buffers(recipe: Recipe, layout: LayoutPlan, num_parameters: int | None) -> Buffers:
