@@ -105,6 +105,11 @@ CASES = [
     case("t5", "bf16", "eager", dropout=0.1, **WIDE),
     case("t5", "autocast", dropout=0.1, length=30, target=90),
     case("t5", "bf16", checkpointing="full", batch=9, length=40, target=24, **DEEP),
+    case("t5_v1_1", "bf16"),
+    case("bart", dropout=0.1),
+    case("bart", "bf16", "eager", dropout=0.1, batch=1, length=90, target=60),
+    case("bart", "autocast", **WIDE, intermediate_size=512),
+    case("bart", checkpointing="full", dropout=0.1, **DEEP),
     # mixtures
     case("mixtral"),
     case("mixtral", attention="eager", dropout=0.1, **MANY),

@@ -117,7 +117,11 @@ def _names(network: Network) -> dict[str, Any]:
         "opt": {"ffn_dim": network.intermediate_size},
         "t5": {"d_ff": network.intermediate_size, "d_kv": network.head_dim},
         "t5_v1_1": {"d_ff": network.intermediate_size, "d_kv": network.head_dim},
-        "bart": {"encoder_ffn_dim": network.intermediate_size, "decoder_ffn_dim": network.intermediate_size},
+        "bart": {
+            "decoder_start_token_id": 2,
+            "encoder_ffn_dim": network.intermediate_size,
+            "decoder_ffn_dim": network.intermediate_size,
+        },
     }.get(family, {"intermediate_size": network.intermediate_size})
     common: dict[str, Any] = {
         "hidden_size": network.hidden_size,
@@ -143,7 +147,7 @@ def _dropout(family: str, rate: float) -> dict[str, float]:
         "opt": ("attention_dropout", "dropout"),
         "t5": ("dropout_rate",),
         "t5_v1_1": ("dropout_rate",),
-        "bart": ("attention_dropout", "dropout", "activation_dropout"),
+        "bart": ("attention_dropout", "dropout"),
     }.get(family, ("attention_dropout",))
     return dict.fromkeys(names, rate)
 
@@ -192,6 +196,7 @@ def _special(network: Network, family: str) -> dict[str, Any]:
             "decoder_start_token_id": 0,
         },
         "bart": {
+            "decoder_start_token_id": 2,
             "encoder_layers": network.num_layers,
             "decoder_layers": network.num_layers,
             "encoder_attention_heads": network.num_attention_heads,

@@ -1,4 +1,4 @@
-"""BART and OPT of Hugging Face transformers; torch is imported when one is built."""
+"""More families of Hugging Face transformers; torch is imported when one is built."""
 
 from __future__ import annotations
 
@@ -50,6 +50,48 @@ def _bart(sizes: Sizes, variant: Variant) -> Any:
     return model.train()
 
 
+def _opt(sizes: Sizes, variant: Variant) -> Any:
+    from transformers import OPTConfig, OPTForCausalLM
+
+    p = 0.1 if variant.dropout else 0.0
+    config = OPTConfig(
+        vocab_size=sizes["V"],
+        hidden_size=sizes["h"],
+        word_embed_proj_dim=sizes["h"],
+        ffn_dim=sizes["f"],
+        num_hidden_layers=3,
+        num_attention_heads=sizes["a"],
+        max_position_embeddings=sizes["p"],
+        activation_function=variant.activation,
+        dropout=p,
+        attention_dropout=p,
+    )
+    model = built(OPTForCausalLM, config, variant)
+    for layer in model.model.decoder.layers:
+        _widened(layer.self_attn, sizes)
+    return model.train()
+
+
+def _phi(sizes: Sizes, variant: Variant) -> Any:
+    from transformers import PhiConfig, PhiForCausalLM
+
+    p = 0.1 if variant.dropout else 0.0
+    config = PhiConfig(
+        vocab_size=sizes["V"],
+        hidden_size=sizes["h"],
+        intermediate_size=sizes["f"],
+        num_hidden_layers=3,
+        num_attention_heads=sizes["a"],
+        max_position_embeddings=sizes["p"],
+        hidden_act=variant.activation,
+        resid_pdrop=p,
+        embd_pdrop=p,
+        attention_dropout=p,
+        head_dim=sizes["d"],
+    )
+    return built(PhiForCausalLM, config, variant)
+
+
 _FEED_FORWARD = {"fc1": "mlp", "activation_fn": "mlp", "fc2": "mlp", "final_layer_norm": "norm"}
 _SELF = {"self_attn": "attention", "self_attn_layer_norm": "norm"}
 
@@ -71,5 +113,25 @@ MORE = (
         first_parameters=("embed", "shared"),
         activations=("gelu", "relu"),
         masks=(False, True),
+    ),
+    family(
+        "opt",
+        describes=describes("layernorm", "relu", "learned", gated=False, bias=True, tied=True),
+        build=_opt,
+        stacks=(Stack(name="layer", path="model.decoder.layers", places={**_SELF, **_FEED_FORWARD}),),
+        activations=("relu", "gelu"),
+    ),
+    family(
+        "phi",
+        describes=describes("layernorm", "gelu_new", "rotary", gated=False, bias=True, tied=False),
+        build=_phi,
+        stacks=(
+            Stack(
+                name="layer",
+                path="model.layers",
+                places={"input_layernorm": "norm", "self_attn": "attention", "mlp": "mlp"},
+            ),
+        ),
+        activations=("gelu_new", "gelu"),
     ),
 )

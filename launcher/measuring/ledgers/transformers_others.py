@@ -9,7 +9,7 @@ from launcher.measuring.ledgers.family import Sizes, Stack, Variant
 from launcher.measuring.ledgers.sizes import HELD_OUT, SETS, of_images
 from launcher.measuring.ledgers.transformers_models import built, describes, family
 
-__all__ = ["OTHERS"]
+__all__ = ["OTHERS", "pairs"]
 
 
 def _bert(sizes: Sizes, variant: Variant) -> Any:
@@ -97,7 +97,8 @@ def _t5(**extra: Any) -> Callable[[Sizes, Variant], Any]:
     return build
 
 
-def _pairs(model: Any, sizes: Sizes, variant: Variant) -> Callable[[], Any]:
+def pairs(model: Any, sizes: Sizes, variant: Variant) -> Callable[[], Any]:
+    """One forward pass over tokens of an input and of a target; with a mask the first input is two tokens shorter."""
     import torch
 
     ids = torch.randint(0, sizes["V"], (sizes["b"], sizes["s"]))
@@ -142,7 +143,7 @@ _T5_STACKS = (
 )
 _T5: dict[str, Any] = {
     "folder": "t5",
-    "call": _pairs,
+    "call": pairs,
     "stacks": _T5_STACKS,
     "symbols": ("t", "u", "h", "q", "f", "V", "a", "s", "r", "b", "d"),
     "first_parameters": ("embed", "shared", "encoder.final"),
