@@ -37,6 +37,7 @@ def implementations() -> tuple[str, ...]:
     return tuple(sorted(path.name for path in _FOLDER.iterdir() if path.is_dir()))
 
 
+@cache
 def families(implementation: str) -> tuple[str, ...]:
     """Families of one implementation, in order."""
     return tuple(sorted(path.stem for path in (_FOLDER / implementation).glob("*.json")))

@@ -14,7 +14,7 @@ from launcher.planning.memory.part import Part
 from launcher.planning.memory.phases import Phase, peaks
 from launcher.planning.memory.pipeline import stages
 from launcher.planning.memory.setting import Setting
-from launcher.planning.memory.stage import stage_bytes
+from launcher.planning.memory.stage import Weighed, stage_bytes
 
 __all__ = ["Band", "Estimate", "Phase", "StageEstimate", "estimate_memory", "estimate_parts"]
 
@@ -70,8 +70,9 @@ def estimate_parts(*, parts: tuple[Part, ...], setting: Setting) -> Estimate:
     found = []
     host = 0
     extra = constant(setting)
+    weighed: Weighed = {}
     for number, stretches in enumerate(staged):
-        state = stage_bytes(stretches, setting, first=number == 0)
+        state = stage_bytes(stretches, setting, first=number == 0, weighed=weighed)
         host = max(host, state.total.host)
         found.append(_stage(number, peaks(state), extra=extra.expected, setting=setting))
     worst = max(found, key=lambda each: each.allocated)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from launcher.planning.memory.formats import compute_bytes
 from launcher.planning.memory.gradients import torch_steps
@@ -18,8 +17,7 @@ __all__ = ["Phase", "peaks"]
 Phase = Literal["forward-end", "backward", "optimizer-step"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Moment:
+class _Moment(NamedTuple):
     """Bytes that differ between moments."""
 
     activations: int = 0
@@ -32,27 +30,13 @@ class _Moment:
     transient: int = 0
     states: int = 0
 
-    def bytes(self) -> int:
-        """All of them."""
-        return (
-            self.activations
-            + self.logits
-            + self.recomputed
-            + self.working
-            + self.gradients
-            + self.gathered
-            + self.communication
-            + self.transient
-            + self.states
-        )
-
 
 def peaks(stage: StageBytes) -> Mapping[Phase, Mapping[str, int]]:
     """Components of the largest moment of every phase, in bytes."""
     return {
-        "forward-end": _components(stage, max(_forward(stage), key=_Moment.bytes)),
-        "backward": _components(stage, max(_backward(stage), key=_Moment.bytes)),
-        "optimizer-step": _components(stage, max(_step(stage), key=_Moment.bytes)),
+        "forward-end": _components(stage, max(_forward(stage), key=sum)),
+        "backward": _components(stage, max(_backward(stage), key=sum)),
+        "optimizer-step": _components(stage, max(_step(stage), key=sum)),
     }
 
 
@@ -66,7 +50,7 @@ def _forward(stage: StageBytes) -> Iterator[_Moment]:
         if stretch.part.forward_beyond:
             logits = _saved_logits(stage) - gone
             activations = end.activations - later
-            yield replace(end, activations=activations, logits=logits, working=stretch.part.forward_beyond)
+            yield end._replace(activations=activations, logits=logits, working=stretch.part.forward_beyond)
         gone += _logits(stretch, stretch.passing)
         later += stage.kept(number, stretch.passing) - _logits(stretch, stretch.passing)
 

@@ -12,7 +12,7 @@ from launcher.planning.memory.pipeline import Stretch
 from launcher.planning.memory.setting import Setting
 from launcher.planning.memory.sharding import Held, held, shares
 
-__all__ = ["StageBytes", "stage_bytes"]
+__all__ = ["StageBytes", "Weighed", "stage_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,17 @@ class StageBytes:
         )
 
 
-def stage_bytes(stretches: tuple[Stretch, ...], setting: Setting, *, first: bool) -> StageBytes:
+Weighed = dict[tuple[int, bool], tuple[Unit, Held]]
+"""What was reckoned for one copy of a part, by the part's identity: stages share parts."""
+
+
+def stage_bytes(
+    stretches: tuple[Stretch, ...], setting: Setting, *, first: bool, weighed: Weighed | None = None
+) -> StageBytes:
     """States and buffers of one stage; `first`: it holds the first part too."""
-    ours = tuple(shares(stretch.part, setting.layout, alone=not first) for stretch in stretches)
-    units = tuple(unit(each) for each in ours)
-    each = tuple(_sum(held(share, setting) for share in one) for one in ours)
+    known = {} if weighed is None else weighed
+    both = [_weighed(stretch.part, setting, alone=not first, known=known) for stretch in stretches]
+    units, each = tuple(one for one, _ in both), tuple(one for _, one in both)
     total = _sum(one * stretch.copies for one, stretch in zip(each, stretches, strict=True))
     trained = sum(one.trained * stretch.copies for one, stretch in zip(units, stretches, strict=True))
     return StageBytes(
@@ -95,6 +101,15 @@ def stage_bytes(stretches: tuple[Stretch, ...], setting: Setting, *, first: bool
         checkpointed=_checkpointed(stretches, setting),
         tied=_tied(stretches, setting) if first else 0,
     )
+
+
+def _weighed(part: Part, setting: Setting, *, alone: bool, known: Weighed) -> tuple[Unit, Held]:
+    """Whole weights of one copy, and what a rank keeps for them."""
+    key = (id(part), alone)
+    if key not in known:
+        ours = shares(part, setting.layout, alone=alone)
+        known[key] = (unit(ours), _sum(held(share, setting) for share in ours))
+    return known[key]
 
 
 def _checkpointed(stretches: tuple[Stretch, ...], setting: Setting) -> tuple[int, ...]:
