@@ -22,7 +22,7 @@ from launcher.planning.memory.kinds.operations import (
     mean_squared_error,
     width_of,
 )
-from launcher.planning.memory.kinds.recurrent_layers import Shape, layers_of
+from launcher.planning.memory.kinds.recurrent_layers import Shape, kernels_of, layers_of
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.part import Part, Weights
 from launcher.planning.memory.setting import Setting
@@ -42,6 +42,10 @@ def recurrent(network: Network, setting: Setting) -> tuple[Part, ...]:
         layers_of(network, setting, shape, current), current, gradient=setting.formats.gradient_bytes
     )
     body = block_of(trace, current, name=network.kind)
+    if kernels_of(network, setting) == "cudnn":
+        # nobody documents the reserve: a tenth more may be needed
+        inferred = f"{body.source}; cuDNN's reserve inferred from pytorch/pytorch#2895"
+        body = replace(body, source=inferred, workspace=body.saved // 10)
     return freeze((*embeddings, body, _head(network, setting, shape, trace.result)), network)
 
 

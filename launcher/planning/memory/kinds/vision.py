@@ -170,7 +170,14 @@ def _core(network: Network, setting: Setting) -> Operation:
             beside=4 * (wide * result + 3 * scores),
             scratch=4 * scores,
         )
-    return Operation(elements=result, keeps_input=True, keeps_result=True, beside=4 * rows * heads)
+    # flash attention lays its result out as its query, the memory-efficient kernel of CUDA's fp32 by images: a copy
+    apart = setting.device_kind != "cpu" and width == 4
+    return Operation(
+        elements=result,
+        keeps_input=True,
+        keeps_result=not apart,
+        beside=4 * rows * heads + (width * result if apart else 0),
+    )
 
 
 def _head(network: Network, setting: Setting, given: Value) -> Part:
