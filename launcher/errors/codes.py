@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from launcher.errors.code_info import CodeInfo
+from launcher.errors.memory_codes import MEASURING_CODES, MEMORY_CODES
 
 __all__ = ["CODES", "CodeInfo"]
-
-
-class CodeInfo(NamedTuple):
-    """What a code means and what to do about it."""
-
-    meaning: str
-    solution: str
 
 
 CODES: dict[str, CodeInfo] = {
@@ -150,43 +144,7 @@ CODES: dict[str, CodeInfo] = {
         "write the axis into launch.script_applies once the script does it",
     ),
     "unknown-device": CodeInfo("the device is not in the catalog", "use a catalog name"),
-    # memory
-    "does-not-fit": CodeInfo(
-        "the expected peak is more than the driver leaves of the device",
-        "take one of the ways out, or measure with `batchwright probe`",
-    ),
-    "memory-tight": CodeInfo(
-        "the expected peak fits, the upper end of its range does not",
-        "measure with `batchwright probe`, or leave more room",
-    ),
-    "logits-dominate": CodeInfo(
-        "logits and loss are a large share of the peak",
-        "use a loss that works in chunks or in one kernel: loss.logits",
-    ),
-    "buffers-dominate": CodeInfo(
-        "communication buffers of fixed size outweigh the model", "use a lower stage, or plain ddp"
-    ),
-    "not-yet-supported": CodeInfo(
-        "the key is understood and not yet carried out", "remove it, or plan without running"
-    ),
-    "not-yet-used": CodeInfo(
-        "the key is understood and shown, and does not change this plan yet", "nothing to do"
-    ),
-    "nobody-applies": CodeInfo(
-        "a setting that only the training script can carry out",
-        "pass it through a placeholder, or use the runtime",
-    ),
-    "scaled-far": CodeInfo(
-        "the learning rate is scaled beyond the range in which its rule was published",
-        "measure, or come closer to the reference batch",
-    ),
-    "no-effect": CodeInfo(
-        "a written value changes nothing beside the others", "drop it, or write what it was meant for"
-    ),
-    "order-unproven": CodeInfo(
-        "a stream's samples have no numbers, so nothing can prove their order",
-        "use data.kind: map where the data allows it",
-    ),
+    **MEMORY_CODES,
     # engines
     "unknown-engine": CodeInfo(
         "no installed package registers that engine", "`batchwright engines` lists them"
@@ -231,51 +189,7 @@ CODES: dict[str, CodeInfo] = {
         "DeepSpeed on CPU builds a small operator at its first start and finds no C++ compiler",
         "install g++, or use launch.engine: torchrun",
     ),
-    # tracing a module
-    "module-not-found": CodeInfo(
-        "model.module names a file or function that does not exist",
-        "the path is taken from the recipe's folder: package.file:function",
-    ),
-    "module-unusable": CodeInfo(
-        "the function of model.module asks for what a recipe does not say, or returns no module and batch",
-        "give its parameters defaults; return (nn.Module, sample batch)",
-    ),
-    "module-failed": CodeInfo(
-        "the function, or one training step of its module, raised an error", "run it by hand; the place is named"
-    ),
-    "data-dependent": CodeInfo(
-        "the module decides by the numbers in a tensor (`.item()`, `nonzero`, `if tensor`), which a trace lacks",
-        "take the decision out of the training step, or measure on the device",
-    ),
-    "trace-aborted": CodeInfo(
-        "the process that traces died", "the last lines of what it printed are below the message"
-    ),
-    "trace-timeout": CodeInfo("the trace takes longer than its time limit", "trace with --timeout, or fewer layers"),
-    "trace-needs-torch": CodeInfo(
-        "the interpreter that would train cannot trace: torch or batchwright is missing in it",
-        "write launch.python: the interpreter of the environment that trains",
-    ),
-    "trace-stale": CodeInfo(
-        "the code of model.module has changed since it was traced", "run `batchwright trace` again"
-    ),
-    "trace-missing": CodeInfo(
-        "there is no trace of model.module at these sizes and settings", "run `batchwright trace`"
-    ),
-    "probe-needs-limit": CodeInfo(
-        "a probe has nothing to measure against: how much memory a process may take is not known",
-        "batchwright probe --limit SIZE, or write cluster.host_memory",
-    ),
-    "probe-failed": CodeInfo(
-        "a job of a probe ended for another reason than memory; nothing was measured",
-        "the last lines of what it printed are below the message; `batchwright run` shows all of them",
-    ),
-    "probe-no-steps": CodeInfo(
-        "a job of a probe ended before the optimizer steps that it was to measure",
-        "train for more steps, or probe with fewer (--steps 2)",
-    ),
-    "probe-stale": CodeInfo(
-        "the script, or what it imports, has changed since it was probed", "run `batchwright probe` again"
-    ),
+    **MEASURING_CODES,
     # inside the job
     "plan-not-found": CodeInfo(
         "the script uses launcher.runtime and was started without a plan",

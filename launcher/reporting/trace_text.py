@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from launcher.reporting.columns import labelled, table
@@ -71,46 +72,52 @@ def _sums(trace: Mapping[str, Any]) -> list[str]:
 
 
 def _rows(trace: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Modules, equal ones of a list together, each with all that is inside it."""
-    parameters, saved, kinds = _by_path(trace["modules"])
+    """Modules, equal ones of a list together, each with all that is inside it; what a module does itself below it."""
+    sums = _by_path(trace["modules"])
     all_parameters, all_saved = max(1, trace["totals"]["parameters"]), max(1, trace["totals"]["saved_bytes"])
+
+    def row(name: str, parameters: int, saved: int) -> tuple[str, str, str, str]:
+        share = f"{100 * saved / all_saved:.1f} %" if saved else "-"
+        return name, show_count(parameters) if parameters else "-", _size(saved) if saved else "-", share
+
     rows = []
-    for path in parameters:
-        share = saved[path] / all_saved
-        depth = path.count(".") + bool(path)
-        if depth > _DEEPEST or max(share, parameters[path] / all_parameters) < _WORTH_A_ROW:
-            continue
-        name = path.rpartition(".")[2] if path.rpartition(".")[0] in parameters else path
-        times = f" ({kinds[path]} x)" if kinds[path] > 1 and path.endswith("*") else ""
-        rows.append(
-            (
-                f"{'  ' * (depth - 1)}{name or '(the module itself)'}{times}",
-                show_count(parameters[path]) if parameters[path] else "-",
-                _size(saved[path]) if saved[path] else "-",
-                f"{100 * share:.1f} %" if saved[path] else "-",
-            )
-        )
-    return rows
+    for path in _tree(list(sums)):
+        one, depth = sums[path], path.count(".")
+        if depth < _DEEPEST and one.worth_a_row(all_parameters, all_saved):
+            times = f" ({len(one.members)} x)" if path.endswith("*") else ""
+            rows.append(row(f"{'  ' * depth}{path.rpartition('.')[2]}{times}", one.parameters, one.saved))
+            if one.own < one.saved and one.own > _WORTH_A_ROW * all_saved:
+                rows.append(row(f"{'  ' * depth}  (by itself)", 0, one.own))
+    outside = sum(module["saved_bytes"] for module in trace["modules"] if not module["path"])
+    return [*rows, row("(by itself)", 0, outside)] if outside else rows
 
 
-def _by_path(modules: Sequence[Mapping[str, Any]]) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """Parameters, saved bytes and how many there are, by path with `*` for numbers, parents before children."""
-    parameters: dict[str, int] = {}
-    saved: dict[str, int] = {}
-    members: dict[str, set[str]] = {}
+@dataclass(slots=True)
+class _Sum:
+    """Of a module, or of equal ones."""
+
+    parameters: int = 0
+    saved: int = 0
+    own: int = 0
+    """Bytes that came outside the modules inside."""
+    members: set[str] = field(default_factory=set)
+
+    def worth_a_row(self, parameters: int, saved: int) -> bool:
+        return max(self.parameters / parameters, self.saved / saved) >= _WORTH_A_ROW
+
+
+def _by_path(modules: Sequence[Mapping[str, Any]]) -> dict[str, _Sum]:
+    """Sums by path, with `*` for numbers; the module itself is left out."""
+    found: dict[str, _Sum] = {}
     for module in modules:
         parts = module["path"].split(".") if module["path"] else []
-        for end in range(1 if parts else 0, len(parts) + 1):
-            path = ".".join("*" if part.isdigit() else part for part in parts[:end])
-            parameters[path] = parameters.get(path, 0) + module["parameters"]
-            saved[path] = saved.get(path, 0) + module["saved_bytes"]
-            members.setdefault(path, set()).add(".".join(parts[:end]))
-    order = _tree(list(parameters))
-    return (
-        {path: parameters[path] for path in order},
-        {path: saved[path] for path in order},
-        {path: len(members[path]) for path in order},
-    )
+        for end in range(1, len(parts) + 1):
+            one = found.setdefault(".".join("*" if part.isdigit() else part for part in parts[:end]), _Sum())
+            one.parameters += module["parameters"]
+            one.saved += module["saved_bytes"]
+            one.own += module["saved_bytes"] if end == len(parts) else 0
+            one.members.add(".".join(parts[:end]))
+    return found
 
 
 def _tree(paths: Sequence[str]) -> list[str]:
@@ -119,7 +126,7 @@ def _tree(paths: Sequence[str]) -> list[str]:
 
     def key(path: str) -> tuple[int, ...]:
         parts = path.split(".")
-        return tuple(first[".".join(parts[:end])] for end in range(1, len(parts) + 1)) if path else (-1,)
+        return tuple(first[".".join(parts[:end])] for end in range(1, len(parts) + 1))
 
     return sorted(paths, key=key)
 
