@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from launcher.measuring.emulation import CudaKernels
 from launcher.planning.memory.setting import Formats, Setting
 
 FORMATS = {
@@ -47,7 +48,7 @@ class PlainStep:
     def loss(self):
         """Loss of a fresh batch; the batch belongs to the step, as a data loader brings it."""
         given, target = self._batch()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.autocast):
+        with self._kernels():
             predicted = self.model(given)
             predicted = getattr(predicted, "logits", predicted)
             if target.dtype == torch.int64:
@@ -95,6 +96,12 @@ class PlainStep:
             live += event.nbytes()
             peak = max(peak, live)
         return before + peak
+
+    def _kernels(self):
+        """CPU's own, or CUDA's emulated."""
+        if self.setting.device_kind == "cpu":
+            return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.autocast)
+        return CudaKernels(autocast=torch.bfloat16 if self.autocast else None)
 
     def _step(self):
         self.loss().backward()

@@ -1,5 +1,7 @@
 """What recurrent, dense, residual and vision networks keep for their backward pass, in real torch on this CPU."""
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("torch")
@@ -122,6 +124,26 @@ def test_hugging_faces_vit_keeps_what_its_ledger_says(attention, precision, drop
     parts = KINDS["vit"](network, setting)
     assert counted(parts) == step.parameters()
     assert sum(part.repeat * part.saved for part in parts) == pytest.approx(measured, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if case[0] in ("mlp", "bag", "resnet") and "checkpointing" not in case[2]]
+    + [
+        ("vit", {**VIT, "hidden_size": 64, "dropout": 0.1}, IMAGES),
+        ("vit", VIT, {**IMAGES, **EAGER, **AUTOCAST}),
+    ],
+    ids=named,
+)
+def test_cuda_rows_agree_with_emulated_kernels(case):
+    """Not a GPU's word: what CUDA's kernels save, emulated on CPU tensors, within 1 % of the cuda formulas."""
+    kind, dimensions, more = case
+    network = Network(kind=kind, implementation="torch", **dimensions)
+    setting = replace(plain_setting(**more), device_kind="cuda")
+    with one_thread():
+        measured = PlainStep(network, setting).saved()
+    expected = sum(part.repeat * part.saved for part in KINDS[kind](network, setting))
+    assert expected == pytest.approx(measured, rel=0.01)
 
 
 def counted(parts):
