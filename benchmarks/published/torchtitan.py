@@ -48,7 +48,7 @@ def titan(row: Mapping[str, str]) -> Case:
             compile=compiled and recompute == "none",
             logits="fused" if compiled and row["gpu"].startswith(("MI300X", "B200")) else "full",
             formats=rows.FSDP,
-            layout=rows.layout(row, sequence_parallel=whole(row["tp"], 1) > 1),
+            layout=rows.layout(row, sequence_parallel=whole(row["tp"], 1) > 1, end_groups=_ends_apart(row)),
         ),
         **rows.seen(row, "reserved", GIB),
         outcome=rows.outcome(row),
@@ -59,3 +59,11 @@ def titan(row: Mapping[str, str]) -> Case:
 def _fused(row: Mapping[str, str]) -> bool:
     """AdamW became fused by default in September 2024; the tables of April 2024 were made with foreach."""
     return "2024-04" not in row["row_id"]
+
+
+def _ends_apart(row: Mapping[str, str]) -> bool:
+    """Embeddings and head are FSDP groups of their own in the B200 tables of late 2025, in the root group before.
+
+    Source: pytorch/torchtitan torchtitan/models/llama3/infra/parallelize.py:apply_fsdp, at either time.
+    """
+    return row["gpu"].startswith("B200")

@@ -45,8 +45,10 @@ class Traffic:
     """Numbers that stay gathered around the turn from forward to backward pass, and go as it leaves them."""
     ahead: int = 0
     """Numbers fetched ahead."""
-    reduce_each: float = 0.0
-    """Bytes per trained parameter of a copy whose gradients are being reduced."""
+    whole_each: int = 0
+    """Bytes per trained parameter of the whole gradients of the copy at work."""
+    reduce_each: int = 0
+    """Bytes per trained parameter of a copy whose gradients are being reduced: of the one before."""
     root_gradients: int = 0
     """Whole gradients of the root group, from the loss to the end of the backward pass."""
 
@@ -133,25 +135,31 @@ def _ddp(trained: int, setting: Setting) -> int:
 
 
 def _fsdp(stretches: tuple[Stretch, ...], units: tuple[Unit, ...], setting: Setting) -> Traffic:
-    """Bytes that FSDP gathers and reduces: layers are groups, everything else is the root group.
+    """Bytes that FSDP gathers and reduces: layers are groups, everything else is the root group unless told apart.
 
     The root group stays whole to the end of the backward pass, and so do its gradients.
-    Source: pytorch@v2.13.0 torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py, _fsdp_collectives.py.
+    Source: pytorch@v2.13.0 torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py, _fsdp_collectives.py;
+    pytorch/torchtitan@main torchtitan/models/llama3/infra/parallelize.py:apply_fsdp (ends in groups of their own).
     """
-    formats = setting.formats
+    formats, apart = setting.formats, setting.layout.end_groups
     each = min(compute_bytes(formats), formats.parameter_bytes)
-    pairs = tuple(zip(stretches, units, strict=True))
-    root = sum(one.count * stretch.copies for stretch, one in pairs if stretch.part.place != "body")
-    root_trained = sum(one.trained * stretch.copies for stretch, one in pairs if stretch.part.place != "body")
-    kept = 0
-    if setting.layout.zero_stage == 2:
-        kept = sum(one.count * stretch.copies for stretch, one in pairs if stretch.part.place == "body")
+    root = root_trained = body = first = 0
+    for stretch, one in zip(stretches, units, strict=True):
+        if stretch.part.place == "body":
+            body += one.count * stretch.copies
+            continue
+        root += one.count * stretch.copies
+        root_trained += one.trained * stretch.copies
+        first += one.trained if stretch.part.place == "first" else 0
+    kept = body if setting.layout.zero_stage == 2 else 0
+    ends = root if kept or not apart else 0
     return Traffic(
-        gathered=each * (root + kept),
+        gathered=each * (ends + kept),
         gathered_each=0.0 if kept else each,
-        reduce_each=each + formats.reduce_bytes,
-        root_gradients=each * root_trained,
-        backward_end=formats.reduce_bytes * root_trained,
+        whole_each=each,
+        reduce_each=formats.reduce_bytes,
+        root_gradients=0 if apart else each * root_trained,
+        backward_end=(each + formats.reduce_bytes) * first if apart else formats.reduce_bytes * root_trained,
     )
 
 

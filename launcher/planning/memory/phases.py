@@ -59,7 +59,9 @@ def _forward_end(stage: StageBytes) -> _Moment:
     """End of the forward pass and first operation of the backward pass: everything saved, and the loss at work."""
     moving = stage.traffic
     pairs = zip(stage.units, stage.stretches, strict=True)
-    copy = max((one.count for one, stretch in pairs if stretch.part.place == "body"), default=0)
+    # FSDP has fetched the last layer by then, and holds the head where that is a group of its own
+    apart = "last" if stage.setting.layout.end_groups else "body"
+    copy = max((one.count for one, stretch in pairs if stretch.part.place in ("body", apart)), default=0)
     return _Moment(
         activations=sum(
             stage.kept(number, stretch.passing) + stage.kept(number, stretch.waiting, waiting=True)
@@ -88,12 +90,13 @@ def _backward(stage: StageBytes) -> Iterator[_Moment]:
         stage.kept(number, stretch.waiting, waiting=True) for number, stretch in enumerate(stage.stretches)
     )
     before = [stage.kept(number, stretch.passing) for number, stretch in enumerate(stage.stretches)]
-    done, reducing, passed, tied = 0, 0, 0, 0
+    done, passed, tied, before_it = 0, 0, 0, 0
+    apart = stage.setting.layout.end_groups
     count = stage.count()
     for number in range(len(stage.stretches) - 1, -1, -1):
         stretch, one = stage.stretches[number], stage.units[number]
-        body = stretch.part.place == "body"
-        reducing = round(moving.reduce_each * one.trained) if body else reducing
+        groups = 2 if stretch.part.place == "body" else int(apart)
+        moved = one.trained if groups else 0
         fresh = stage.fresh(number)
         for left in _turns(stretch.passing, stage.ahead(number, stretch.passing)):
             recomputed, working = stage.at_work(number, left)
@@ -117,17 +120,19 @@ def _backward(stage: StageBytes) -> Iterator[_Moment]:
                     left=count - passed - one.count * behind,
                     passed=passed + one.count * behind,
                     copy=one.count,
-                    groups=2 if body else 0,
+                    groups=groups,
                 ),
                 communication=moving.always
                 + moving.backward
                 + moving.inside
-                + reducing
+                + moving.whole_each * moved
+                + moving.reduce_each * max(moved, before_it if left == stretch.passing else 0)
                 + moving.root_gradients,
                 states=_states(stage),
             )
         done += fresh * stretch.passing
         passed += one.count * stretch.passing
+        before_it = moved
         tied = stage.tied if stretch.part.place == "last" else tied
     first = stage.units[0].largest if stage.units else 0
     yield _Moment(
