@@ -90,6 +90,18 @@ CASES = [
     case("gpt2", "autocast", **WIDE, intermediate_size=512),
     case("gpt2", checkpointing="full", dropout=0.1, **DEEP),
     case("gpt2", "autocast", checkpointing="full", **MANY, **DEEP),
+    case("gpt_neox", "bf16"),
+    case("gpt_neox", attention="eager", dropout=0.1, **MANY),
+    case("opt", "autocast", dropout=0.1),
+    case("phi", "bf16", dropout=0.1, **LONG, max_positions=512),
+    case("phi3", "bf16"),
+    case("phi3", attention="eager", dropout=0.1, num_key_value_heads=4),
+    case("mistral", "bf16", **LONG),
+    case("qwen2", attention="eager", **MANY),
+    case("qwen3", "autocast"),
+    case("gemma", "bf16", "eager", dropout=0.1),
+    case("gemma2", "bf16", "eager", checkpointing="full", **MANY, **DEEP),
+    case("gemma3", "autocast", **MANY),
     # encoders
     case("bert"),
     case("bert", attention="eager", dropout=0.1, **MANY),
@@ -128,9 +140,6 @@ CASES = [
     case("qwen2_moe", dropout=0.1, shared_intermediate_size=112),
     case("qwen3_moe", "bf16", "eager", dropout=0.1),
     case("olmoe", "autocast"),
-    # families without a ledger of their own
-    case("mistral", "bf16"),
-    case("qwen2", attention="eager", **MANY),
 ]
 
 

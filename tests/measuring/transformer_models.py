@@ -144,6 +144,7 @@ def _dropout(family: str, rate: float) -> dict[str, float]:
         "roberta": ("attention_probs_dropout_prob", "hidden_dropout_prob"),
         "gpt_neox": ("attention_dropout", "hidden_dropout"),
         "phi": ("attention_dropout", "embd_pdrop", "resid_pdrop"),
+        "phi3": ("attention_dropout", "resid_pdrop"),
         "opt": ("attention_dropout", "dropout"),
         "t5": ("dropout_rate",),
         "t5_v1_1": ("dropout_rate",),

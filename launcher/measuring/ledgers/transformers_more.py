@@ -92,6 +92,27 @@ def _phi(sizes: Sizes, variant: Variant) -> Any:
     return built(PhiForCausalLM, config, variant)
 
 
+def _phi3(sizes: Sizes, variant: Variant) -> Any:
+    from transformers import Phi3Config, Phi3ForCausalLM
+
+    p = 0.1 if variant.dropout else 0.0
+    config = Phi3Config(
+        vocab_size=sizes["V"],
+        hidden_size=sizes["h"],
+        intermediate_size=sizes["f"],
+        num_hidden_layers=3,
+        num_attention_heads=sizes["a"],
+        num_key_value_heads=sizes["G"],
+        max_position_embeddings=sizes["p"],
+        hidden_act=variant.activation,
+        attention_dropout=p,
+        resid_pdrop=p,
+        head_dim=sizes["d"],
+        pad_token_id=0,
+    )
+    return built(Phi3ForCausalLM, config, variant)
+
+
 _FEED_FORWARD = {"fc1": "mlp", "activation_fn": "mlp", "fc2": "mlp", "final_layer_norm": "norm"}
 _SELF = {"self_attn": "attention", "self_attn_layer_norm": "norm"}
 
@@ -133,5 +154,24 @@ MORE = (
             ),
         ),
         activations=("gelu_new", "gelu"),
+    ),
+    family(
+        "phi3",
+        describes=describes("rmsnorm", "silu", "rotary", gated=True, bias=False, tied=False),
+        build=_phi3,
+        stacks=(
+            Stack(
+                name="layer",
+                path="model.layers",
+                places={
+                    "input_layernorm": "norm",
+                    "post_attention_layernorm": "norm",
+                    "self_attn": "attention",
+                    "mlp": "mlp",
+                },
+            ),
+        ),
+        activations=("silu", "gelu"),
+        grouped=True,
     ),
 )
