@@ -23,6 +23,7 @@ from launcher.handoff.trial import TrialEnd, run_trial
 from launcher.measuring.probe_search import largest_fitting, next_size
 from launcher.planning.divisors import divisors
 from launcher.planning.memory.measured import probe_setting
+from launcher.planning.words import counted
 from launcher.reporting.probe_text import ProbeResult, trial_line
 from launcher.spec.measurement import Measurement, RankPeak, Trial
 from launcher.spec.plain import to_plain
@@ -152,7 +153,7 @@ class Probe:
             return Problem(
                 code="probe-no-steps",
                 path="launch.script",
-                message=f"the job with micro-batch {micro} ended after {done} optimizer steps; "
+                message=f"the job with micro-batch {micro} ended after {counted(done, 'optimizer step')}; "
                 f"expected {self._steps} on each of {result.layout.world_size} ranks",
                 hint="the script has to train that long, with an optimizer of torch or DeepSpeed",
             )

@@ -5,7 +5,7 @@ Measurement files are written by `batchwright probe`; here they are only judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -120,12 +120,10 @@ def corrected(
     gradient_accumulation_steps: int,
 ) -> Estimate:
     """The estimate with the measured peak where this split was tried, else between its measured neighbours."""
-    trials = measurement.trials
-    exact = next((trial for trial in trials if trial.micro_batch_size == micro_batch_size), None)
+    exact = next((trial for trial in measurement.trials if trial.micro_batch_size == micro_batch_size), None)
     if exact is not None and exact.peak_bytes is not None:
         return _measured(estimate, exact, measurement)
-    alike = [trial for trial in trials if _accumulates(trial) == (gradient_accumulation_steps > 1)]
-    least, most = _bounds(alike, measurement, micro_batch_size)
+    least, most = _bounds(measurement, micro_batch_size, accumulates=gradient_accumulation_steps > 1)
     device = Band(
         low=_between(estimate.device.low, least, most),
         expected=_between(estimate.device.expected, least, most),
@@ -165,14 +163,14 @@ def _with_device(estimate: Estimate, device: Band) -> Estimate:
     return replace(estimate, device=device, components=components)
 
 
-def _bounds(trials: Sequence[Trial], measurement: Measurement, micro: int) -> tuple[int, int | None]:
+def _bounds(measurement: Measurement, micro: int, *, accumulates: bool) -> tuple[int, int | None]:
     """Most that smaller micro-batches took, and least that larger ones did; beyond the limit where memory ran out."""
     least, most = 0, None
-    for trial in trials:
+    for trial in measurement.trials:
         peak = trial.peak_bytes
         if trial.micro_batch_size <= micro:
             least = max(least, measurement.limit_bytes + 1 if peak is None else peak)
-        elif peak is not None:
+        elif peak is not None and (_accumulates(trial) or not accumulates):
             most = peak if most is None else min(most, peak)
     return least, most
 
