@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from launcher.errors import Problem
+from launcher.planning.memory.beside_training import evaluation_bytes, save_bytes
 from launcher.planning.memory.budget import Budget
+from launcher.planning.memory.estimate import Estimate
 from launcher.planning.memory.remarks import memory_remarks, stale_probe, unknown_memory
 from launcher.planning.memory.verdict import memory_plan, verdict_of
 from launcher.spec.cluster import Cluster
@@ -49,7 +51,12 @@ def solve_memory(
         cluster=cluster,
         max_micro_batch_size=None if budget.usable is None else budget.largest(sequences=share),
         load_bytes=budget.load_bytes,
-        evaluation_peak_bytes=budget.evaluation_bytes(),
+        evaluation_peak_bytes=_evaluation(recipe, budget, estimate, micro),
+        save_peak_bytes=save_bytes(
+            network=budget.network,
+            setting=budget.setting(micro_batch_size=micro, gradient_accumulation_steps=accumulation),
+            training=estimate,
+        ),
     )
     if budget.measurement is not None:
         plan = replace(plan, usable_bytes=budget.usable)
@@ -70,3 +77,12 @@ def solve_memory(
         ),
         alternatives=alternatives,
     )
+
+
+def _evaluation(recipe: Recipe, budget: Budget, training: Estimate, micro_batch_size: int) -> int | None:
+    """Peak of the evaluation that the recipe names, None where it names none."""
+    if recipe.evaluation is None:
+        return None
+    size = recipe.evaluation.batch_size or micro_batch_size
+    setting = budget.setting(micro_batch_size=size, gradient_accumulation_steps=1)
+    return evaluation_bytes(network=budget.network, setting=setting, training=training)

@@ -82,10 +82,6 @@ class Budget:
             // shared
         )
 
-    def evaluation_bytes(self) -> int | None:
-        """Peak of an evaluation on one rank, in bytes; None where the recipe names no evaluation batch."""
-        return None
-
     def fits(self, *, micro_batch_size: int, sequences: int) -> bool:
         """Whether even the worst fits, where a rank trains `sequences` per step in equal micro-batches."""
         if self.usable is None:

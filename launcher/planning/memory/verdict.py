@@ -60,6 +60,7 @@ def memory_plan(
     max_micro_batch_size: int | None,
     load_bytes: int,
     evaluation_peak_bytes: int | None,
+    save_peak_bytes: int | None,
 ) -> MemoryPlan:
     """The estimate as it stands in a plan."""
     return MemoryPlan(
@@ -91,6 +92,6 @@ def memory_plan(
         max_micro_batch_size=max_micro_batch_size,
         host={"load_bytes": load_bytes, "offload_bytes": estimate.host_bytes * layout.devices_per_node},
         evaluation_peak_bytes=evaluation_peak_bytes,
-        save_peak_bytes=None,
+        save_peak_bytes=save_peak_bytes,
         evidence=estimate.evidence,
     )
