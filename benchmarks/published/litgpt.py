@@ -41,7 +41,9 @@ def map_row(row: Mapping[str, str]) -> Case | str:
     ddp = "DDP" in row["sharding"]
     layout = Layout(data=devices)
     if devices > 1 and not ddp:
-        layout = Layout(data=devices, strategy="fsdp", zero_stage=3, fsdp_version=1)
+        layout = Layout(
+            data=devices, strategy="fsdp", zero_stage=3, fsdp_version=1, whole_gradients="lora" in task
+        )
     figure = number(row["peak_mem_gb"])
     pretrain = task == "pretrain"
     steps = max(1, whole(row["grad_accum"]))
@@ -109,5 +111,5 @@ def _adapter(row: Mapping[str, str], network: Network) -> Adapter:
     return Adapter(
         rank=int(rank[1]) if rank else 8,
         targets=tuple(targets),
-        quantization="nf4" if "nf4" in row["precision"] else "none",
+        quantization="nf4" if "nf4" in row["precision"] or "qlora" in row["task"] else "none",
     )

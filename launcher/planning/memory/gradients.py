@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from launcher.planning.memory.formats import compute_bytes
 from launcher.planning.memory.setting import Setting
-from launcher.planning.memory.sharding import Held, stage_of
+from launcher.planning.memory.sharding import Held, data_ranks, stage_of
 
 __all__ = ["Gradients", "gradients_of", "torch_steps"]
 
@@ -38,8 +38,8 @@ def torch_steps(setting: Setting) -> bool:
     return setting.engine not in ("deepspeed", "megatron")
 
 
-def gradients_of(setting: Setting, total: Held, *, trained: int, bucketed: bool) -> Gradients:
-    """Gradients of one stage with `trained` whole parameters on this rank.
+def gradients_of(setting: Setting, total: Held, *, count: int, trained: int, bucketed: bool) -> Gradients:
+    """Gradients of one stage with `count` whole parameters on this rank, `trained` of them trained.
 
     `bucketed`: all of them fit into one bucket, so that nothing is reduced before the end of the backward pass.
     """
@@ -51,9 +51,33 @@ def gradients_of(setting: Setting, total: Held, *, trained: int, bucketed: bool)
         return _deepspeed(setting, total, trained=trained, accumulated=accumulated, bucketed=bucketed)
     # FSDP's whole gradients are priced with what is being reduced
     each = 0 if setting.layout.strategy == "fsdp" else setting.formats.gradient_bytes
+    if accumulated and _keeps_whole(setting):
+        kept = _whole_fsdp(setting, count=count, trained=trained)
+        return Gradients(base=kept, fresh=False, end=whole, step=whole)
     if accumulated:
         return Gradients(base=whole, fresh=False, newest_each=each, end=whole, step=whole)
     return Gradients(end=whole, step=whole)
+
+
+def _keeps_whole(setting: Setting) -> bool:
+    if setting.layout.strategy != "fsdp" or data_ranks(setting.layout) == 1:
+        return False
+    told = setting.layout.whole_gradients
+    return setting.engine == "accelerate" if told is None else told
+
+
+def _whole_fsdp(setting: Setting, *, count: int, trained: int) -> int:
+    """Bytes of whole gradients that FSDP keeps between micro-batches where it does not reduce them.
+
+    FSDP2 adds them up in the format they are reduced in. FSDP1 has them in the format of the computation, for all of a
+    flat parameter where any of it is trained.
+    Source: pytorch@v2.13.0 torch/distributed/fsdp/_fully_shard/_fsdp_param.py:to_accumulated_grad_if_needed,
+    torch/distributed/fsdp/_runtime_utils.py:_post_backward_hook; accelerate@1.15.0 accelerator.py:no_sync.
+    """
+    formats = setting.formats
+    if setting.layout.fsdp_version == 1:
+        return min(compute_bytes(formats), formats.parameter_bytes) * (count if trained else 0)
+    return formats.reduce_bytes * trained
 
 
 def _deepspeed(

@@ -48,6 +48,8 @@ class Layout:
     """Ranks that share one copy of the states; None: all data (and context) ranks."""
     offload: Literal["none", "optimizer", "parameters"] = "none"
     fsdp_version: int = 2
+    whole_gradients: bool | None = None
+    """Whether FSDP keeps whole gradients between micro-batches (no_sync); None: under accelerate, not elsewhere."""
     end_groups: bool = False
     """Embeddings and head are FSDP groups of their own; else they are the root group, whole to the end of a step."""
     piece_layers: tuple[int, ...] = ()

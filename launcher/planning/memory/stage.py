@@ -88,6 +88,7 @@ def stage_bytes(
     units, each = tuple(one for one, _ in both), tuple(one for _, one in both)
     total = _sum(one * stretch.copies for one, stretch in zip(each, stretches, strict=True))
     trained = sum(one.trained * stretch.copies for one, stretch in zip(units, stretches, strict=True))
+    count = sum(one.count * stretch.copies for one, stretch in zip(units, stretches, strict=True))
     return StageBytes(
         setting=setting,
         stretches=stretches,
@@ -96,7 +97,7 @@ def stage_bytes(
         total=total,
         traffic=traffic(stretches, units, total, setting),
         gradients=gradients_of(
-            setting, total, trained=trained, bucketed=trained <= setting.buffers.reduce_bucket
+            setting, total, count=count, trained=trained, bucketed=trained <= setting.buffers.reduce_bucket
         ),
         checkpointed=_checkpointed(stretches, setting),
         tied=_tied(stretches, setting) if first else 0,

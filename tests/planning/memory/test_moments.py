@@ -195,3 +195,32 @@ def test_one_rank_needs_no_buffers(strategy):
     """A single rank has nobody to talk to."""
     layout = Layout(strategy=strategy, zero_stage=3)
     assert found((LAYER,), layout=layout).phases == found((LAYER,)).phases
+
+
+def test_fsdp_may_keep_whole_gradients():
+    """Where micro-batches are not reduced one by one, whole gradients wait: in fp32, or a flat parameter's in bf16.
+
+    Source: pytorch@v2.13.0 torch/distributed/fsdp/_fully_shard/_fsdp_param.py:to_accumulated_grad_if_needed;
+    accelerate@1.15.0 accelerator.py:accumulate (no_sync).
+    """
+    setting = replace(
+        PLAIN,
+        formats=Formats(compute="bf16"),
+        gradient_accumulation_steps=2,
+        layout=Layout(data=2, strategy="fsdp", zero_stage=3),
+    )
+    layer = replace(LAYER, repeat=1)
+    each, whole = found((layer,), setting), found((layer,), setting, engine="accelerate")
+    assert whole.phases["forward-end"] - each.phases["forward-end"] == 4 * 1000 - 4 * 500
+    frozen = replace(layer, weights=(Weights(count=1000, trained=10),))
+    flat = replace(setting, engine="accelerate", layout=replace(setting.layout, fsdp_version=1))
+    assert found((frozen,), flat).components["gradients"] == 2 * 1000
+
+
+def test_groups_of_their_own():
+    """Ends that are FSDP groups of their own are not whole while a layer is at work."""
+    apart = Layout(strategy="fsdp", zero_stage=3, data=8, end_groups=True)
+    setting = replace(PLAIN, formats=Formats(compute="bf16"), layout=apart)
+    root = replace(setting, layout=replace(apart, end_groups=False))
+    busy = (replace(LAYER, backward=10**9), LAST)
+    assert found(busy, setting).phases["backward"] < found(busy, root).phases["backward"]
