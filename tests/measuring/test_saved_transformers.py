@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from test_transformer_counts import network_of
-from transformer_models import adapted_bytes, measured_bytes
+from transformer_models import adapted_bytes, frozen_bytes, measured_bytes
 
 from launcher.planning.memory.counting import count_parameters
 from launcher.planning.memory.kinds import KINDS
@@ -167,5 +167,31 @@ def test_adapters_beside_a_frozen_model_keep_what_real_torch_keeps(
     network = replace(network_of(name), adapter=Adapter(rank=4, targets=targets), num_layers=4)
     setting = Setting(device_kind="cpu", micro_batch_size=2, sequence_length=48, formats=FORMATS[precision])
     measured, trained = adapted_bytes(network, setting)
+    assert predicted_bytes(network, setting) == pytest.approx(measured, rel=0.01)
+    assert count_parameters(network).trained == trained
+
+
+FROZEN = [
+    ("llama", ("embed_tokens",), ("embed_tokens",)),
+    ("llama", ("mlp",), ("mlp",)),
+    ("llama", ("self_attn",), ("self_attn",)),
+    ("llama", ("layers",), ("model.layers",)),
+    ("llama", ("norm",), ("norm",)),
+    ("llama", ("lm_head",), ("lm_head",)),
+    ("gpt2", ("wte", "wpe"), ("wte", "wpe")),
+    ("gpt2", ("layers",), (".h.",)),
+    ("gpt2", ("norm",), ("ln_",)),
+]
+
+
+@pytest.mark.parametrize("precision", FORMATS)
+@pytest.mark.parametrize(("name", "frozen", "paths"), FROZEN)
+def test_frozen_modules_keep_what_real_torch_keeps(
+    name: str, frozen: tuple[str, ...], paths: tuple[str, ...], precision: str
+) -> None:
+    """Within 1 % of the same model with these modules frozen, and as many trained parameters to the last one."""
+    network = replace(network_of(name), frozen=frozen, num_layers=4)
+    setting = Setting(device_kind="cpu", micro_batch_size=2, sequence_length=48, formats=FORMATS[precision])
+    measured, trained = frozen_bytes(network, setting, paths)
     assert predicted_bytes(network, setting) == pytest.approx(measured, rel=0.01)
     assert count_parameters(network).trained == trained

@@ -13,7 +13,7 @@ from launcher.planning.memory.kinds.families import FAMILIES
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.setting import Setting
 
-__all__ = ["adapted_bytes", "built", "measured_bytes"]
+__all__ = ["adapted_bytes", "built", "frozen_bytes", "measured_bytes"]
 
 
 def built(network: Network, setting: Setting | None = None) -> Any:
@@ -49,6 +49,16 @@ def adapted_bytes(network: Network, setting: Setting) -> tuple[int, int]:
             setattr(model.get_submodule(before), name, _Adapted(module, network.adapter.rank))
     trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
     return _kept(model.train(), network, setting), trained
+
+
+def frozen_bytes(network: Network, setting: Setting, paths: tuple[str, ...]) -> tuple[int, int]:
+    """The same of a model whose parameters with one of these in their path are frozen, and the number of the others."""
+    model = _in_format(built(network, setting), setting)
+    for path, parameter in model.named_parameters():
+        if any(part in path for part in paths):
+            parameter.requires_grad_(False)
+    trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
+    return _kept(model, network, setting), trained
 
 
 class _Adapted(torch.nn.Module):

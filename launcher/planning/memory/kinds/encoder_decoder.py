@@ -9,7 +9,7 @@ from launcher.planning.memory.kinds.ends import embeddings_part, head_part, norm
 from launcher.planning.memory.kinds.families import Family
 from launcher.planning.memory.kinds.holding import grouped, vectors
 from launcher.planning.memory.kinds.matrices import Matrix, attention_matrices
-from launcher.planning.memory.kinds.training import all_frozen, is_trained
+from launcher.planning.memory.kinds.training import all_frozen, embeddings_trained
 from launcher.planning.memory.kinds.transformer import choose, layer_matrices, layer_part, wanted_of
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.part import Part, Weights
@@ -69,7 +69,7 @@ def _relative(network: Network, family: Family) -> bool:
 
 def _unless_frozen(network: Network, encoder: Part, matrices: tuple[Matrix, ...]) -> Part:
     """The encoder keeps nothing where neither it nor the embeddings below it are trained."""
-    if is_trained(network, "embeddings", part="embeddings"):
+    if embeddings_trained(network):
         return encoder
     if not all_frozen(network, matrices, part="encoder"):
         return encoder

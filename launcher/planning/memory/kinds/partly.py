@@ -66,9 +66,7 @@ def frozen_norm(
     network: Network, setting: Setting, *, tokens: str = "t", norms: int, part: str = "layer"
 ) -> Polynomial:
     """Bytes of normalised values that frozen norms do not keep."""
-    if is_trained(network, "norm", part=part) or network.norm != "rmsnorm":
-        return {}
-    if network.implementation not in ("transformers", "litgpt"):
+    if is_trained(network, "norm", part=part) or not _in_python(network):
         return {}
     wide = setting.formats.autocast or network.family in ("gemma", "gemma2")
     return {f"{tokens}*h": norms * (4 if wide else compute_bytes(setting))}
@@ -89,7 +87,9 @@ def without_gradient(
 ) -> LayerBytes:
     """A layer whose input needs no gradient: what comes before its first adapter keeps nothing."""
     if is_trained(network, "norm"):
-        return layer
+        # its scale wants the normalised values; what they were made from is for the gradient of the input
+        unread: Polynomial = {"t*h": 4, "t": 4} if _in_python(network) else {}
+        return replace(layer, norm=added(layer.norm, unread, -1))
     attention = [matrix for matrix in matrices if _of_attention(matrix)]
     reading, touched = (
         any(adapted(network, matrix) or is_trained(network, matrix.name) for matrix in chosen)
@@ -109,6 +109,11 @@ def without_gradient(
         attention=own if copied else added(own, {"t*q": compute_bytes(setting)}),
         core={},
     )
+
+
+def _in_python(network: Network) -> bool:
+    """Whether norms are RMSNorms written in Python, which keep an fp32 copy and the normalised values."""
+    return network.norm == "rmsnorm" and network.implementation in ("transformers", "litgpt")
 
 
 def _needs_input(network: Network, setting: Setting, matrix: Matrix) -> bool:

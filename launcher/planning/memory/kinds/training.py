@@ -7,12 +7,17 @@ from collections.abc import Iterable
 from launcher.planning.memory.kinds.matrices import Matrix
 from launcher.planning.memory.network import Network
 
-__all__ = ["DEFAULT_TARGETS", "adapted", "all_frozen", "is_trained", "stored_bytes"]
+__all__ = ["DEFAULT_TARGETS", "adapted", "all_frozen", "embeddings_trained", "is_trained", "stored_bytes"]
 
 DEFAULT_TARGETS = ("q_proj", "v_proj")
 """Source: Hu et al. 2021, arXiv:2106.09685, section 4.2; huggingface/peft@v0.17.0 utils/constants.py (llama)."""
 
 _NAMES = {
+    "q_proj": ("q_proj", "qkv_proj"),
+    "k_proj": ("k_proj", "qkv_proj"),
+    "v_proj": ("v_proj", "qkv_proj"),
+    "gate_proj": ("gate_proj", "gate_up_proj"),
+    "up_proj": ("up_proj", "gate_up_proj"),
     "c_attn": ("qkv_proj", "q_proj", "k_proj", "v_proj"),
     "query_key_value": ("qkv_proj", "q_proj", "k_proj", "v_proj"),
     "Wqkv": ("qkv_proj", "q_proj", "k_proj", "v_proj"),
@@ -102,6 +107,13 @@ def all_frozen(network: Network, matrices: Iterable[Matrix], *, part: str = "lay
     return not is_trained(network, "norm", part=part) and not any(
         is_trained(network, matrix.name, part=part) or adapted(network, matrix) for matrix in matrices
     )
+
+
+def embeddings_trained(network: Network) -> bool:
+    """Whether a gradient is asked for below the first layer: of tokens' or of learned positions' embeddings."""
+    learned = network.position == "learned" and network.max_positions > 0
+    names = ("embeddings", "positions") if learned else ("embeddings",)
+    return any(is_trained(network, name, part="embeddings") for name in names)
 
 
 def stored_bytes(network: Network, matrix: Matrix) -> float | None:

@@ -29,7 +29,7 @@ from launcher.planning.memory.kinds.partly import partly_trained, without_gradie
 from launcher.planning.memory.kinds.rows import Wanted, wanted_row
 from launcher.planning.memory.kinds.shared import with_shared_experts
 from launcher.planning.memory.kinds.symbols import bytes_of, casts_of, compute_bytes, symbols
-from launcher.planning.memory.kinds.training import all_frozen, is_trained
+from launcher.planning.memory.kinds.training import all_frozen, embeddings_trained, is_trained
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.part import Part, Weights
 from launcher.planning.memory.polynomial import Polynomial
@@ -159,7 +159,7 @@ def body_parts(
     """Equal layers; where no gradient reaches the embeddings, nothing is kept below the first trained parameter."""
     if repeat == 0:
         return ()
-    if is_trained(network, "embeddings", part="embeddings"):
+    if embeddings_trained(network):
         return (replace(layer, repeat=repeat),)
     if all_frozen(network, matrices, part=layer.name):
         return (replace(layer, repeat=repeat, saved=0, core=0, boundary=0, backward=0, casts=0),)
