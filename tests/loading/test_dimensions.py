@@ -119,3 +119,51 @@ def test_the_defaults_of_a_configuration_class(name):
     assert found["num_attention_heads"] == config.num_attention_heads
     if name != "vit":
         assert found["vocab_size"] == config.vocab_size
+
+
+NEEDED = {
+    "bart": {"max_position_embeddings": 256},
+    "deepseek_v3": {"num_hidden_layers": 4, "first_k_dense_replace": 1, "n_routed_experts": 8, "n_group": 1, "topk_group": 1},
+    "gpt_neox": {"num_hidden_layers": 4},
+    "mt5": {"decoder_start_token_id": 0, "tie_word_embeddings": False},
+    "qwen2_moe": {"num_hidden_layers": 4, "num_experts": 6},
+    "qwen3_moe": {"num_hidden_layers": 4, "num_experts": 16, "head_dim": 64},
+    "roberta": {"type_vocab_size": 1},
+    "t5": {"decoder_start_token_id": 0, "num_layers": 3, "num_decoder_layers": 5},
+    "vit": {"image_size": 96},
+    "xlm-roberta": {"type_vocab_size": 1},
+}  # fmt: skip
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", known_types())
+def test_a_config_has_the_parameters_of_its_model(tmp_path, name):
+    """What transformers builds from the file has as many parameters as the plan says."""
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.for_model(name, **NEEDED.get(name, {}))
+    kind = dimensions_of(config.to_dict())["kind"]
+    builder = {
+        "encoder": transformers.AutoModelForMaskedLM,
+        "encoder-decoder": transformers.AutoModelForSeq2SeqLM,
+        "vit": transformers.AutoModelForImageClassification,
+    }.get(kind, transformers.AutoModelForCausalLM)
+    with torch.device("meta"):
+        model = builder.from_config(config)
+    length = {"input": 16, "target": 16} if kind == "encoder-decoder" else 16
+    lengths = {} if kind == "vit" else {"sequence_length": length}
+    (tmp_path / "config.json").write_text(config.to_json_string(use_diff=False))
+    written = {"global_batch_size": 8, **lengths, "model": {"config": str(tmp_path / "config.json")}}
+    planned = plan(load_recipe({**written, "cluster": {"devices_per_node": 1, "device": "cpu"}}))
+    assert planned.model.num_parameters == sum(each.numel() for each in model.parameters())
+
+
+def test_a_stack_of_another_depth_and_a_window_switched_off():
+    """An encoder deeper than its decoder keeps its depth; a window that is not used is none."""
+    two = {"model_type": "t5", "d_model": 64, "num_layers": 6, "num_decoder_layers": 2, "num_heads": 4}
+    found = dimensions_of({**two, "feed_forward_proj": "gated-gelu"})
+    assert (found["num_encoder_layers"], found["num_layers"], found["family"]) == (6, 2, "t5_v1_1")
+    window = {**LLAMA, "model_type": "qwen2", "sliding_window": 128}
+    assert dimensions_of(window)["sliding_window"] == 128
+    assert dimensions_of({**window, "use_sliding_window": False})["sliding_window"] is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from launcher.planning.buckets import LARGEST_BUCKET, bucket_elements
 from launcher.planning.memory.formats import formats_of
@@ -176,17 +178,25 @@ def _buffers(recipe: Recipe, layout: LayoutPlan, num_parameters: int | None) -> 
         return Buffers(reduce_bucket=LARGEST_BUCKET)
     on_cpu = layout.device_kind == "cpu"
     bucket = bucket_elements(num_parameters=num_parameters, on_cpu=on_cpu)
-    native = recipe.launch.native.deepspeed.get("zero_optimization", {})
+    written = recipe.launch.native.deepspeed.get("zero_optimization", {})
+    native = written if isinstance(written, Mapping) else {}
     stage = layout.zero_stage or 0 if layout.data_strategy == "zero" else 0
+    usual, overlaps = Buffers(), native.get("overlap_comm")
     return Buffers(
-        reduce_bucket=int(native.get("reduce_bucket_size", bucket)),
-        allgather_bucket=int(native.get("allgather_bucket_size", bucket)),
-        prefetch_bucket=int(
-            native.get("stage3_prefetch_bucket_size", min(Buffers().prefetch_bucket, bucket))
+        reduce_bucket=_number(native, "reduce_bucket_size", bucket),
+        allgather_bucket=_number(native, "allgather_bucket_size", bucket),
+        prefetch_bucket=_number(native, "stage3_prefetch_bucket_size", min(usual.prefetch_bucket, bucket)),
+        max_live_parameters=_number(native, "stage3_max_live_parameters", usual.max_live_parameters),
+        persistence_threshold=_number(
+            native, "stage3_param_persistence_threshold", usual.persistence_threshold
         ),
-        max_live_parameters=int(native.get("stage3_max_live_parameters", Buffers().max_live_parameters)),
-        persistence_threshold=int(
-            native.get("stage3_param_persistence_threshold", Buffers().persistence_threshold)
-        ),
-        overlap=bool(native.get("overlap_comm", stage == 3 and not on_cpu)),
+        overlap=overlaps if isinstance(overlaps, bool) else stage == 3 and not on_cpu,
     )
+
+
+def _number(native: Mapping[str, Any], key: str, usual: int) -> int:
+    """Elements that a native key says; the usual ones where it says `auto` or nothing that is a number."""
+    try:
+        return int(float(native[key]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return usual
