@@ -75,8 +75,11 @@ def family_of(network: Network) -> Family:
     """Conventions of a network's family: the named one's, else those of the nearest of its kind."""
     if network.family in FAMILIES:
         return FAMILIES[network.family]
-    kind = "moe" if network.num_experts else network.kind
-    style = style_of(network)
+    return _nearest_family("moe" if network.num_experts else network.kind, style_of(network))
+
+
+@cache
+def _nearest_family(kind: str, style: Style) -> Family:
     fitting = [family for family in FAMILIES.values() if family.kind == kind] or list(FAMILIES.values())
     return min(fitting, key=lambda family: _distance(_style(family), style))
 
@@ -102,6 +105,7 @@ def lenders(*, implementation: str, kind: str, family: str | None, style: Style)
     )
 
 
+@cache
 def layer_bytes(
     chosen: Lenders, wanted: Wanted, *, attention_dropout: bool, part: str = "layer"
 ) -> LayerBytes:
@@ -159,8 +163,8 @@ def _lender(known: Mapping[str, tuple[str, Style]], whole: str, style: Style, ki
     return other if _agrees(known[other][1], style, (aspect,)) else whole
 
 
-_UNPLACED = ("none", "relative", "alibi")
-"""Positions that add nothing to embeddings, queries and keys."""
+_UNPLACED = ({"none", "learned", "alibi"}, {"none", "relative"})
+"""Positions with which a layer computes alike: queries and keys are not turned; relative ones add a table to scores."""
 _ASPECTS = {"gated": 16, "norm": 8, "position": 4, "activation": 2, "bias": 1}
 
 
@@ -200,7 +204,7 @@ def _same(aspect: str, one: object, other: object) -> bool:
         return True
     if aspect == "bias":
         return None in (one, other)
-    return aspect == "position" and one in _UNPLACED and other in _UNPLACED
+    return aspect == "position" and any(one in group and other in group for group in _UNPLACED)
 
 
 def _with_dropout(wanted: Wanted, *, dropout: bool) -> Wanted:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, log2
 
 from launcher.planning.memory.kinds.composing import Lenders, family_of
-from launcher.planning.memory.kinds.families import Family
+from launcher.planning.memory.kinds.families import FAMILIES, Family
 from launcher.planning.memory.kinds.holding import grouped, matrix_weights, vectors
 from launcher.planning.memory.kinds.matrices import Matrix
 from launcher.planning.memory.kinds.partly import frozen_head
@@ -27,6 +27,10 @@ def embeddings_part(network: Network, setting: Setting, chosen: Lenders, wanted:
     row = find_row(chosen.implementation, chosen.attention, wanted)
     sizes = symbols(network, setting)
     saved = row.data.get("first", {}).get("saved", {})
+    lender = FAMILIES.get(chosen.attention)
+    if family_of(network).embedding_norm and not (lender and lender.embedding_norm):
+        stored = 4 if setting.formats.autocast else compute_bytes(setting)
+        saved = added(saved, {"t*h": stored, "t": 8 if stored == 4 else 4})
     return Part(
         name="embeddings",
         place="first",
@@ -156,11 +160,16 @@ def chunk_tokens(network: Network, setting: Setting, *, tokens: str = "t") -> in
 def _classifier(network: Network, setting: Setting, source: str) -> Part:
     """A pooled vector of each sequence, its classes and the loss.
 
+    The pooler reads a view of the first token, which keeps the last layer's result whole; autocast copies it instead,
+    beside copies of the weights.
     Source: transformers@5.23.0 models/bert/modeling_bert.py BertPooler, BertForSequenceClassification.
+    Checked: real torch on CPU, fp32, bf16 and autocast.
     """
     sizes, size = symbols(network, setting), compute_bytes(setting)
-    classes = {"b*n": 4 + size}
-    saved = added({"b*h": 3 * size}, classes)
+    classes = {"b*n": 4 if setting.formats.autocast else size}
+    masked = 0 if not network.dropout else size + (size if setting.device_kind == "cpu" else 1)
+    read = {"b*h": size, "h*h": 2, "h*n": 2} if setting.formats.autocast else {"t*h": size}
+    saved = added(added({"b*h": size + masked, "b": 8, "1": 4}, read), classes)
     return Part(
         name="head",
         place="last",

@@ -67,7 +67,7 @@ FAMILIES: dict[str, Family] = {
         fused_query=True, **_GPT,
     ),
     "bloom": Family(
-        kind="decoder", norm="layernorm", gated=False, activation="gelu_new", position="alibi",
+        kind="decoder", norm="layernorm", gated=False, activation="gelu", position="alibi",
         fused_query=True, embedding_norm=True, ties=True, **_GPT,
     ),
     "phi": Family(
