@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,13 +59,6 @@ class _Asked:
         """Of one rank in one optimizer step."""
         return self.plan.batch.slots_per_step // self.plan.batch.data_parallel_size
 
-    @property
-    def start(self) -> int:
-        """The micro-batch that the memory model would take."""
-        memory = self.plan.memory
-        largest = None if memory is None else memory.max_micro_batch_size
-        return largest or self.plan.batch.micro_batch_size
-
 
 class Probe:
     """One probe of one recipe."""
@@ -89,9 +83,10 @@ class Probe:
         asked = self._asked()
         warn(asked.plan.problems, self._around)
         sizes, known = divisors(asked.sequences), dict[int, bool]()
+        start = self._guess(asked, sizes)
         trials: list[Trial] = []
         with signals_as_bytes() as wake, tempfile.TemporaryDirectory(prefix="batchwright-probe-") as folder:
-            while (size := next_size(sizes=sizes, start=asked.start, known=known)) is not None:
+            while (size := next_size(sizes=sizes, start=start, known=known)) is not None:
                 directory = Path(folder).resolve() / f"trial-{len(trials) + 1}"
                 trial = self._trial(asked, size, directory=directory, wake=wake)
                 known[size] = trial.outcome == "fits"
@@ -111,9 +106,24 @@ class Probe:
         self._steps = self._steps if total is None else min(self._steps, total)
         return _Asked(recipe=recipe, plan=result, limit=limit)
 
+    def _guess(self, asked: _Asked, sizes: Sequence[int]) -> int:
+        """The largest micro-batch that the memory model expects to fit; the plan's own where it knows nothing."""
+        if asked.plan.memory is None:
+            return asked.plan.batch.micro_batch_size
+
+        def is_too_large(size: int) -> bool:
+            recipe = load_recipe(self._path, overrides=self._split(size))
+            memory = plan(recipe, environ=self._around.environ, measured=False).memory
+            return memory is None or memory.peak_bytes > asked.limit
+
+        return sizes[max(0, bisect_left(sizes, x=True, key=is_too_large) - 1)]
+
+    def _split(self, size: int) -> tuple[str, ...]:
+        """The overrides of one trial."""
+        return (*self._overrides, f"micro_batch_size={size}", _SPLIT[1])
+
     def _trial(self, asked: _Asked, size: int, *, directory: Path, wake: int) -> Trial:
-        overrides = (*self._overrides, f"micro_batch_size={size}", _SPLIT[1])
-        recipe = load_recipe(self._path, overrides=overrides)
+        recipe = load_recipe(self._path, overrides=self._split(size))
         order = make_order(recipe, self._around, measured=False)
         try:
             check_order(order)

@@ -12,7 +12,7 @@ from launcher.spec.plain import to_plain
 
 __all__ = ["ProbeResult", "probe_text", "trial_line"]
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 _HEADER = ("micro", "accumulation", "outcome", "peak GiB", "predicted GiB", "error", "seconds")
 
 
@@ -40,7 +40,7 @@ class ProbeResult:
 def probe_text(found: ProbeResult) -> list[str]:
     """The answer first, then the trials by micro-batch, then where it is kept."""
     measured = found.measurement
-    limit = f"{measured.limit_bytes / GIB:.2f} GiB for each process"
+    limit = f"{_limit(measured.limit_bytes)} for each process"
     if found.max_micro_batch_size is None:
         answer = f"no micro-batch fits {limit}"
     else:
@@ -79,6 +79,10 @@ def _row(trial: Trial) -> tuple[str, ...]:
 
 def _words(trial: Trial) -> str:
     return {"fits": "fits", "over-limit": "over the limit", "out-of-memory": "out of memory"}[trial.outcome]
+
+
+def _limit(size: int) -> str:
+    return f"{size / GIB:.2f} GiB" if size >= GIB else f"{size / MIB:.0f} MiB"
 
 
 def _gib(size: int) -> str:

@@ -216,7 +216,7 @@ def test_the_table_is_readable(probed):
         file=".batchwright/probe/0123456789abcdef.json",
     )
     lines = probe_text(found)
-    assert lines[0] == "largest micro-batch that fits 0.88 GiB for each process: 4, with accumulation 2"
+    assert lines[0] == "largest micro-batch that fits 900 MiB for each process: 4, with accumulation 2"
     assert lines[2].split() == [
         "micro",
         "accumulation",
