@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from launcher.planning.memory.kinds.composing import family_of
 from launcher.planning.memory.kinds.ends import embeddings_part, head_part, norm_size
 from launcher.planning.memory.kinds.families import Family
 from launcher.planning.memory.kinds.holding import grouped, vectors
+from launcher.planning.memory.kinds.lending import family_of
 from launcher.planning.memory.kinds.matrices import Matrix, attention_matrices
 from launcher.planning.memory.kinds.training import all_frozen, embeddings_trained
 from launcher.planning.memory.kinds.transformer import choose, layer_matrices, layer_part, wanted_of

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, log2
 
-from launcher.planning.memory.kinds.composing import Lenders, family_of
 from launcher.planning.memory.kinds.families import FAMILIES, Family
 from launcher.planning.memory.kinds.holding import grouped, matrix_weights, vectors
+from launcher.planning.memory.kinds.lending import Lenders, family_of
 from launcher.planning.memory.kinds.matrices import Matrix
 from launcher.planning.memory.kinds.partly import frozen_head
 from launcher.planning.memory.kinds.rows import Row, Wanted, find_row
 from launcher.planning.memory.kinds.symbols import bytes_of, casts_of, compute_bytes, symbols
-from launcher.planning.memory.kinds.training import is_trained
+from launcher.planning.memory.kinds.training import is_trained, stored_bytes
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.part import Part, Weights
 from launcher.planning.memory.polynomial import Polynomial, added
@@ -37,7 +37,7 @@ def embeddings_part(network: Network, setting: Setting, chosen: Lenders, wanted:
         weights=embeddings_weights(network, family_of(network)),
         saved=round(bytes_of(saved, sizes, setting)),
         checkpointable=False,
-        source=f"{row.implementation}/{row.family}",
+        source=row.said,
     )
 
 
@@ -69,7 +69,7 @@ def head_part(
     sizes = symbols(network, setting)
     family = family_of(network)
     if network.num_classes:
-        return _classifier(network, setting, f"{row.implementation}/{row.family}")
+        return _classifier(network, setting, row.said)
     ends = _loss(network, setting, row, tokens=tokens)
     return Part(
         name="head",
@@ -81,8 +81,9 @@ def head_part(
         logits=round(bytes_of(ends.logits, sizes, setting)),
         loss=round(bytes_of(ends.loss, sizes, setting)),
         casts=round(bytes_of(casts_of(ends.saved), sizes, setting)),
+        forward_beyond=_unpacked_head(network, setting, logits=ends.logits, tokens=tokens),
         checkpointable=False,
-        source=f"{row.implementation}/{row.family}" + ends.note,
+        source=row.said + ends.note,
     )
 
 
@@ -121,13 +122,49 @@ def _head(network: Network, family: Family) -> Iterator[Weights]:
     tied = network.tie_word_embeddings
     name = "embeddings" if tied else "head"
     trained = None if is_trained(network, name, part=name) else 0
-    yield Weights(count=vocab * hidden, split="tensor", trained=trained, largest=vocab * hidden, tied=tied)
+    stored = stored_bytes(network, _projection(network)) if _quantizes_head(network) else None
+    yield Weights(
+        count=vocab * hidden,
+        split="tensor",
+        trained=trained,
+        stored_bytes=stored,
+        largest=vocab * hidden,
+        tied=tied,
+    )
+
+
+def _projection(network: Network) -> Matrix:
+    return Matrix(name="lm_head", inputs=network.hidden_size, outputs=network.vocab_size)
+
+
+def _quantizes_head(network: Network) -> bool:
+    """Whether the output projection is quantized too: Fabric replaces every linear layer, transformers spares this one.
+
+    Source: Lightning-AI/pytorch-lightning@2.3.0 fabric/plugins/precision/bitsandbytes.py
+    BitsandbytesPrecision.module_init_context; transformers@5.23.0 quantizers/base.py get_modules_to_not_convert.
+    """
+    return network.implementation == "litgpt" and not network.tie_word_embeddings
+
+
+def _unpacked_head(network: Network, setting: Setting, *, logits: Polynomial, tokens: str) -> int:
+    """A quantized output projection while it is read: its numbers in fp16, in which Fabric quantized them, and in bf16.
+
+    The logits are in 16 bits then, beside the fp32 ones of the step before, which LitGPT's loop still names.
+    Source: Lightning-AI/pytorch-lightning@2.3.0 fabric/plugins/precision/bitsandbytes.py _Linear4bit.quantize
+    (dtype=torch.half); bitsandbytes@0.42.0 autograd/_functions.py MatMul4Bit.forward (dequantize_4bit, then .to);
+    Lightning-AI/litgpt@e5493986 litgpt/finetune/lora.py fit.
+    """
+    if not _quantizes_head(network) or stored_bytes(network, _projection(network)) is None:
+        return 0
+    named: Polynomial = {f"{tokens}*V": compute_bytes(setting) + (0 if setting.variable_lengths else 4)}
+    beyond = added(added({"h*V": 4}, named), logits, -1)
+    return max(0, round(bytes_of(beyond, symbols(network, setting), setting)))
 
 
 def _loss(network: Network, setting: Setting, row: Row, *, tokens: str) -> _Ends:
     """Saved bytes of the head with logits kept, made chunk by chunk, or never made.
 
-    Source: chunked: linkedin/Liger-Kernel@v0.6.0 ops/fused_linear_cross_entropy.py (the forward pass makes the
+    Source: chunked: linkedin/Liger-Kernel@ead96b61 ops/fused_linear_cross_entropy.py (the forward pass makes the
     gradients of input and weight); fused: Wijmans et al. 2024, arXiv:2411.09009 (only a log-sum-exp is kept).
     """
     own = row.data.get(f"last_{setting.logits}")
@@ -149,7 +186,7 @@ def _loss(network: Network, setting: Setting, row: Row, *, tokens: str) -> _Ends
 def chunk_tokens(network: Network, setting: Setting, *, tokens: str = "t") -> int:
     """Tokens whose logits are held at once where they are made in chunks.
 
-    Source: linkedin/Liger-Kernel@v0.6.0 ops/fused_linear_cross_entropy.py fused_linear_cross_entropy_forward: the
+    Source: linkedin/Liger-Kernel@ead96b61 ops/fused_linear_cross_entropy.py fused_linear_cross_entropy_forward: the
     power of two that holds tokens / ceil(vocabulary / width).
     """
     count = max(1, round(symbols(network, setting)[tokens]))

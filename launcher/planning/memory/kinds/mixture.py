@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from launcher.planning.memory.kinds.composing import family_of
 from launcher.planning.memory.kinds.ends import embeddings_part, head_part
 from launcher.planning.memory.kinds.families import Family
+from launcher.planning.memory.kinds.lending import family_of
 from launcher.planning.memory.kinds.matrices import Matrix, attention_matrices, expert_matrices
 from launcher.planning.memory.kinds.symbols import IMBALANCE
 from launcher.planning.memory.kinds.transformer import (

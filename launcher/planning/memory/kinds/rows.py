@@ -44,6 +44,12 @@ class Row:
     activation: str
     """The activation it was measured with."""
 
+    @property
+    def said(self) -> str:
+        """The ledger in words."""
+        versions = f" ({self.versions})" if self.versions else ""
+        return f"{self.implementation}/{self.family}{versions}"
+
 
 def wanted_row(setting: Setting, *, dropout: bool, activation: str, grouped: bool) -> Wanted:
     """What a row has to be for, to stand for a setting."""

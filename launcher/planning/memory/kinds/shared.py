@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from launcher.planning.memory.kinds.composing import LayerBytes, Lenders, family_of, piece
+from launcher.planning.memory.kinds.composing import LayerBytes, piece
+from launcher.planning.memory.kinds.lending import Lenders, family_of
 from launcher.planning.memory.kinds.matrices import shared_width
 from launcher.planning.memory.kinds.rows import Wanted, find_row
 from launcher.planning.memory.network import Network

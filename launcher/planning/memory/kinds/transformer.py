@@ -7,17 +7,11 @@ from dataclasses import replace
 
 from launcher.catalog.ledgers import families
 from launcher.planning.memory.kinds.attention_forms import with_latent_attention, with_query_norms
-from launcher.planning.memory.kinds.composing import (
-    LayerBytes,
-    Lenders,
-    family_of,
-    layer_bytes,
-    lenders,
-    style_of,
-)
+from launcher.planning.memory.kinds.composing import LayerBytes, layer_bytes
 from launcher.planning.memory.kinds.ends import embeddings_part, head_part, norm_size
 from launcher.planning.memory.kinds.families import FAMILIES, Family
 from launcher.planning.memory.kinds.holding import grouped, matrix_weights, vectors
+from launcher.planning.memory.kinds.lending import Lenders, family_of, lenders, style_of
 from launcher.planning.memory.kinds.matrices import (
     Matrix,
     attention_matrices,
