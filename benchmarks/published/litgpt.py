@@ -61,6 +61,8 @@ def map_row(row: Mapping[str, str]) -> Case | str:
             optimizer_implementation="fused" if pretrain else "foreach",
             checkpointing="full" if devices > 1 and not pretrain else "none",
             compile="torchcompile" in row["compile"],
+            # the tutorials' length is the longest of Alpaca's samples; few come near it
+            variable_lengths="lora" in task and "hub" not in name,
             logits="chunked" if "lora" in task else "full",
             formats=rows.PURE,
             layout=layout,
@@ -89,7 +91,6 @@ def _network(row: Mapping[str, str]) -> Network:
         }
     elif "gemma" in model:
         given["activation"] = "gelu"
-        given["tie_word_embeddings"] = True
         if "7b" in model or "9b" in model:
             given["head_dim"] = 256
     family = "phi" if ("phi-" in model and plain) or "falcon" in model else "gpt_neox" if plain else None

@@ -19,7 +19,12 @@ def adapter_bytes(
 ) -> Polynomial:
     """Bytes that the adapters beside these matrices keep for the backward pass, in numbers per token."""
     chosen = [matrix for matrix in matrices if adapted(network, matrix)]
-    if network.adapter is None or not chosen:
+    if network.adapter is None:
+        return {}
+    if network.implementation == "litgpt" and network.adapter.quantization == "nf4":
+        left = 0 if setting.variable_lengths else _left_behind(setting, matrices)
+        return {tokens: left + (_litgpt(network, setting, chosen) if chosen else 0)}
+    if not chosen:
         return {}
     own = _litgpt if network.implementation == "litgpt" else _peft
     cast = 2 * sum(network.adapter.rank * (matrix.inputs + matrix.outputs) for matrix in chosen)
@@ -51,6 +56,8 @@ def _peft(network: Network, setting: Setting, chosen: Sequence[Matrix]) -> float
 def _litgpt(network: Network, setting: Setting, chosen: Sequence[Matrix]) -> float:
     """A mask of the dropout before each first factor, and query, key and value updates where one of them has none.
 
+    Instead of a layer's input the first factor keeps what dropout put out; a 4-bit base keeps both.
+
     Source: Lightning-AI/litgpt@5dabf5f6 litgpt/lora.py LoRAQKVLinear.{forward,zero_pad} (lora_dropout 0.05);
     pytorch@v2.4.0 tools/autograd/derivatives.yaml: index_copy keeps its source.
     """
@@ -59,4 +66,18 @@ def _litgpt(network: Network, setting: Setting, chosen: Sequence[Matrix]) -> flo
     of_query = [matrix for matrix in chosen if matrix.name in ("q_proj", "k_proj", "v_proj")]
     padded = size * sum(matrix.outputs for matrix in of_query) if len(of_query) < 3 else 0
     masks = sum(matrix.inputs for matrix in chosen if matrix not in of_query[1:])
-    return size * network.adapter.rank * len(chosen) + masks + padded
+    beside = size * masks if network.adapter.quantization == "nf4" else 0
+    return size * network.adapter.rank * len(chosen) + masks + beside + padded
+
+
+def _left_behind(setting: Setting, matrices: Sequence[Matrix]) -> int:
+    """Inputs of 4-bit products of the step before: attributes of a graph that LitGPT's loop still names.
+
+    The loop binds `logits` and `loss` anew only after the next forward pass; autograd frees what it saved itself, and
+    not what bitsandbytes hangs on its nodes. Batches of uneven lengths leave less than the longest one needs.
+    Source: bitsandbytes@0.42.0 autograd/_functions.py MatMul4Bit.forward (ctx.tensors = (A, B));
+    Lightning-AI/litgpt@e5493986 litgpt/finetune/lora.py fit.
+    """
+    inner = [matrix for matrix in matrices if matrix.name in ("o_proj", "down_proj")]
+    read = max((matrix.inputs for matrix in matrices if matrix not in inner), default=0)
+    return compute_bytes(setting) * (read + sum(matrix.inputs for matrix in inner))

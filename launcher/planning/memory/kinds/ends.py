@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, log2
 
+from launcher.planning.memory.kinds.composing import Lenders, family_of
 from launcher.planning.memory.kinds.families import FAMILIES, Family
 from launcher.planning.memory.kinds.holding import grouped, matrix_weights, vectors
-from launcher.planning.memory.kinds.lending import Lenders, family_of
 from launcher.planning.memory.kinds.matrices import Matrix
 from launcher.planning.memory.kinds.partly import frozen_head
 from launcher.planning.memory.kinds.rows import Row, Wanted, find_row
@@ -37,7 +37,7 @@ def embeddings_part(network: Network, setting: Setting, chosen: Lenders, wanted:
         weights=embeddings_weights(network, family_of(network)),
         saved=round(bytes_of(saved, sizes, setting)),
         checkpointable=False,
-        source=row.said,
+        source=f"{row.implementation}/{row.family}",
     )
 
 
@@ -69,7 +69,7 @@ def head_part(
     sizes = symbols(network, setting)
     family = family_of(network)
     if network.num_classes:
-        return _classifier(network, setting, row.said)
+        return _classifier(network, setting, f"{row.implementation}/{row.family}")
     ends = _loss(network, setting, row, tokens=tokens)
     return Part(
         name="head",
@@ -83,7 +83,7 @@ def head_part(
         casts=round(bytes_of(casts_of(ends.saved), sizes, setting)),
         forward_beyond=_unpacked_head(network, setting, logits=ends.logits, tokens=tokens),
         checkpointable=False,
-        source=row.said + ends.note,
+        source=f"{row.implementation}/{row.family}" + ends.note,
     )
 
 
@@ -140,8 +140,8 @@ def _projection(network: Network) -> Matrix:
 def _quantizes_head(network: Network) -> bool:
     """Whether the output projection is quantized too: Fabric replaces every linear layer, transformers spares this one.
 
-    Source: Lightning-AI/pytorch-lightning@2.3.0 fabric/plugins/precision/bitsandbytes.py
-    BitsandbytesPrecision.module_init_context; transformers@5.23.0 quantizers/base.py get_modules_to_not_convert.
+    Source: Lightning-AI/pytorch-lightning@003e3070 src/lightning/fabric/plugins/precision/bitsandbytes.py
+    BitsandbytesPrecision.init_context; transformers@5.23.0 quantizers/base.py get_modules_to_not_convert.
     """
     return network.implementation == "litgpt" and not network.tie_word_embeddings
 
@@ -150,11 +150,12 @@ def _unpacked_head(network: Network, setting: Setting, *, logits: Polynomial, to
     """A quantized output projection while it is read: its numbers in fp16, in which Fabric quantized them, and in bf16.
 
     The logits are in 16 bits then, beside the fp32 ones of the step before, which LitGPT's loop still names.
-    Source: Lightning-AI/pytorch-lightning@2.3.0 fabric/plugins/precision/bitsandbytes.py _Linear4bit.quantize
-    (dtype=torch.half); bitsandbytes@0.42.0 autograd/_functions.py MatMul4Bit.forward (dequantize_4bit, then .to);
+    Source: Lightning-AI/pytorch-lightning@003e3070 src/lightning/fabric/plugins/precision/bitsandbytes.py
+    _Linear4bit._quantize_weight (dtype=torch.half); bitsandbytes@0.42.0 autograd/_functions.py MatMul4Bit.forward (dequantize_4bit, then .to);
     Lightning-AI/litgpt@e5493986 litgpt/finetune/lora.py fit.
     """
-    if not _quantizes_head(network) or stored_bytes(network, _projection(network)) is None:
+    adapter = network.adapter
+    if adapter is None or adapter.quantization != "nf4" or not _quantizes_head(network):
         return 0
     named: Polynomial = {f"{tokens}*V": compute_bytes(setting) + (0 if setting.variable_lengths else 4)}
     beyond = added(added({"h*V": 4}, named), logits, -1)
@@ -164,7 +165,7 @@ def _unpacked_head(network: Network, setting: Setting, *, logits: Polynomial, to
 def _loss(network: Network, setting: Setting, row: Row, *, tokens: str) -> _Ends:
     """Saved bytes of the head with logits kept, made chunk by chunk, or never made.
 
-    Source: chunked: linkedin/Liger-Kernel@ead96b61 ops/fused_linear_cross_entropy.py (the forward pass makes the
+    Source: chunked: linkedin/Liger-Kernel@v0.6.0 ops/fused_linear_cross_entropy.py (the forward pass makes the
     gradients of input and weight); fused: Wijmans et al. 2024, arXiv:2411.09009 (only a log-sum-exp is kept).
     """
     own = row.data.get(f"last_{setting.logits}")
@@ -186,7 +187,7 @@ def _loss(network: Network, setting: Setting, row: Row, *, tokens: str) -> _Ends
 def chunk_tokens(network: Network, setting: Setting, *, tokens: str = "t") -> int:
     """Tokens whose logits are held at once where they are made in chunks.
 
-    Source: linkedin/Liger-Kernel@ead96b61 ops/fused_linear_cross_entropy.py fused_linear_cross_entropy_forward: the
+    Source: linkedin/Liger-Kernel@v0.6.0 ops/fused_linear_cross_entropy.py fused_linear_cross_entropy_forward: the
     power of two that holds tokens / ceil(vocabulary / width).
     """
     count = max(1, round(symbols(network, setting)[tokens]))
