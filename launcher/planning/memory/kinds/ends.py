@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, log2
 
-from launcher.planning.memory.kinds.composing import Lenders, family_of
 from launcher.planning.memory.kinds.families import FAMILIES, Family
 from launcher.planning.memory.kinds.holding import grouped, matrix_weights, vectors
+from launcher.planning.memory.kinds.lending import Lenders, family_of
 from launcher.planning.memory.kinds.matrices import Matrix
 from launcher.planning.memory.kinds.partly import frozen_head
 from launcher.planning.memory.kinds.rows import Row, Wanted, find_row
@@ -37,7 +37,7 @@ def embeddings_part(network: Network, setting: Setting, chosen: Lenders, wanted:
         weights=embeddings_weights(network, family_of(network)),
         saved=round(bytes_of(saved, sizes, setting)),
         checkpointable=False,
-        source=f"{row.implementation}/{row.family}",
+        source=row.said,
     )
 
 
@@ -69,7 +69,7 @@ def head_part(
     sizes = symbols(network, setting)
     family = family_of(network)
     if network.num_classes:
-        return _classifier(network, setting, f"{row.implementation}/{row.family}")
+        return _classifier(network, setting, row.said)
     ends = _loss(network, setting, row, tokens=tokens)
     return Part(
         name="head",
@@ -83,7 +83,7 @@ def head_part(
         casts=round(bytes_of(casts_of(ends.saved), sizes, setting)),
         forward_beyond=_unpacked_head(network, setting, logits=ends.logits, tokens=tokens),
         checkpointable=False,
-        source=f"{row.implementation}/{row.family}" + ends.note,
+        source=row.said + ends.note,
     )
 
 
@@ -165,7 +165,7 @@ def _unpacked_head(network: Network, setting: Setting, *, logits: Polynomial, to
 def _loss(network: Network, setting: Setting, row: Row, *, tokens: str) -> _Ends:
     """Saved bytes of the head with logits kept, made chunk by chunk, or never made.
 
-    Source: chunked: linkedin/Liger-Kernel@v0.6.0 ops/fused_linear_cross_entropy.py (the forward pass makes the
+    Source: chunked: linkedin/Liger-Kernel@ead96b61 ops/fused_linear_cross_entropy.py (the forward pass makes the
     gradients of input and weight); fused: Wijmans et al. 2024, arXiv:2411.09009 (only a log-sum-exp is kept).
     """
     own = row.data.get(f"last_{setting.logits}")
@@ -187,7 +187,7 @@ def _loss(network: Network, setting: Setting, row: Row, *, tokens: str) -> _Ends
 def chunk_tokens(network: Network, setting: Setting, *, tokens: str = "t") -> int:
     """Tokens whose logits are held at once where they are made in chunks.
 
-    Source: linkedin/Liger-Kernel@v0.6.0 ops/fused_linear_cross_entropy.py fused_linear_cross_entropy_forward: the
+    Source: linkedin/Liger-Kernel@ead96b61 ops/fused_linear_cross_entropy.py fused_linear_cross_entropy_forward: the
     power of two that holds tokens / ceil(vocabulary / width).
     """
     count = max(1, round(symbols(network, setting)[tokens]))
