@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-__all__ = ["LiveBytes", "Moment", "Storage"]
+__all__ = ["Copies", "LiveBytes", "Moment", "Storage"]
 
 
 @dataclass(slots=True, eq=False)
@@ -36,17 +36,22 @@ class Moment(NamedTuple):
     """Bytes."""
 
 
+Copies = Callable[[Sequence[Any], Any], Sequence[Any]]
+"""Arguments and result of an operation to tensors that its kernel holds once more while it runs."""
+
+
 class LiveBytes(TorchDispatchMode):  # type: ignore[misc]
     """Watches every operation while entered; `segment` and `path` are moved on by whoever knows what is running.
 
     A storage counts whole and once, however many tensors look at it, from the operation that made it until the last
-    of them is gone. What a kernel holds inside itself is not seen, but for the kernels named in `copies`: those copy
-    so many of their first arguments while they run.
+    of them is gone. What a kernel holds inside itself is not seen, but for the kernels named in `copies`.
     """
 
-    def __init__(self, *, copies: Mapping[str, int] | None = None) -> None:
+    def __init__(self, *, copies: Mapping[str, Copies] | None = None) -> None:
         super().__init__()
         self._copies = copies or {}
+        self.instead: dict[str, Callable[..., Any]] = {}
+        """Name of an operation to what its result is replaced by: (result, operation, arguments, keywords)."""
         self.live = 0
         self.segment = 0
         self.path = ""
@@ -61,11 +66,13 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[misc]
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
+        if str(func) in self.instead:
+            result = self.instead[str(func)](result, func, args, kwargs or {})
         for item in tree_iter(result):
             if isinstance(item, torch.Tensor):
                 self.storage(item)
-        copied = args[: self._copies.get(str(func), 0)]
-        inside = sum(one.bytes for one in self.storages(copied))
+        copies = self._copies.get(str(func))
+        inside = 0 if copies is None else sum(self.storage(one).bytes for one in copies(args, result))
         self.moments.append(Moment(self.segment, self.live + inside))
         return result
 

@@ -12,6 +12,7 @@ import torch
 
 from launcher.measuring.trace_extend import extended
 from launcher.measuring.trace_fit import Size
+from launcher.measuring.trace_kernels import building
 from launcher.measuring.trace_module import (
     Taken,
     find_function,
@@ -65,7 +66,7 @@ class Bench:
         self, size: Size, layers: int | None, *, optimizer: bool = False
     ) -> tuple[StepTrace, OptimizerTrace | None, list[dict[str, Any]]]:
         with surroundings(self.request) as around:
-            with around.forward():
+            with around.forward(), building(around.book):
                 module, batch = self._build(size, layers)
             step = trace_step(module=module, batch=batch, around=around, blocks=self.blocks)
             if step.odd and self.blocks:

@@ -63,7 +63,7 @@ def _raised(error: BaseException, request: dict[str, Any]) -> dict[str, Any]:
     place = _place(error, Path(request["directory"]))
     words = str(error).strip().splitlines()
     said = f"{type(error).__name__}: {words[0] if words else ''}".rstrip(": ")
-    if type(error).__name__ in _LOOKS_AT_NUMBERS:
+    if type(error).__name__ in _LOOKS_AT_NUMBERS or any(part in said for part in _WANTS_NUMBERS):
         return _problem(
             "data-dependent",
             f"`model.module: {name}` decides by the numbers in a tensor, which a trace does not have",
@@ -73,7 +73,9 @@ def _raised(error: BaseException, request: dict[str, Any]) -> dict[str, Any]:
     return _problem(
         "module-failed",
         f"`model.module: {name}` raised {said}",
-        hint="run the function and one step of the module by hand; a trace needs no GPU and no other file",
+        hint="build it on the CPU: moving to a device is the training script's part"
+        if "cuda" in said.lower()
+        else "run the function and one step of the module by hand; a trace needs no GPU and no other file",
         because=place,
     )
 
@@ -85,6 +87,10 @@ _LOOKS_AT_NUMBERS = frozenset(
         "GuardOnDataDependentSymNode",
     }
 )
+
+
+_WANTS_NUMBERS = (".numpy() is not supported", "SparseTensorImpl")
+"""In messages: a conversion to numpy; a sparse gradient, which is as large as the numbers of a batch make it."""
 
 
 def _place(error: BaseException, directory: Path) -> list[str]:

@@ -110,7 +110,7 @@ def _check(traces: Traces, found: Mapping[str, Any], size: Size, *, layers: int 
 
 def _longer(traces: Traces, found: Mapping[str, Any], size: Size, *, layers: int | None) -> list[Size]:
     """Twice the length, if the module can do it and the fit tells what it needs."""
-    twice = Size(size.batch, 2 * size.length)
+    twice = Size(_BATCHES[0], 2 * size.length)
     try:
         _check(traces, found, twice, layers=layers)
     except Exception:  # noqa: BLE001 - the person's code, at a size it was not written for

@@ -17,19 +17,12 @@ from torch.utils import checkpoint
 
 from launcher.measuring.emulation import CudaKernels
 from launcher.measuring.live_bytes import LiveBytes
+from launcher.measuring.trace_kernels import COPIES_OF_ONEDNN, recurrent_workspace
 
 __all__ = ["DTYPES", "Surroundings", "surroundings"]
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp8": torch.bfloat16}
 """What is stored beside fp8 products is bf16."""
-
-
-_ONEDNN = {"aten.convolution_backward.default": 2}
-"""Kernels of the CPU that bring gradient and input into oneDNN's layout first.
-
-Source: pytorch@v2.13.0 aten/src/ATen/native/mkldnn/Conv.cpp:mkldnn_convolution_backward.
-Checked: profiler memory events of convolutions, tests/measuring/test_trace_real.py.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +57,9 @@ def surroundings(request: Mapping[str, Any]) -> Iterator[Surroundings]:
         stack.callback(setattr, torch.nn.Module, "_apply", torch.nn.Module._apply)  # noqa: SLF001
         torch.nn.Module._apply = _apply  # noqa: SLF001
         stack.enter_context(_Fake(allow_non_fake_inputs=True))
-        book = stack.enter_context(LiveBytes(copies={} if on_cuda else _ONEDNN))
+        book = stack.enter_context(LiveBytes(copies={} if on_cuda else COPIES_OF_ONEDNN))
+        if not on_cuda:
+            book.instead["aten.mkldnn_rnn_layer.default"] = recurrent_workspace
         if on_cuda:
             _when_computed_again(stack, kernels)
         yield Surroundings(book=book, forward=kernels)

@@ -88,8 +88,8 @@ def _rows(trace: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
             rows.append(row(f"{'  ' * depth}{path.rpartition('.')[2]}{times}", one.parameters, one.saved))
             if one.own < one.saved and one.own > _WORTH_A_ROW * all_saved:
                 rows.append(row(f"{'  ' * depth}  (by itself)", 0, one.own))
-    outside = sum(module["saved_bytes"] for module in trace["modules"] if not module["path"])
-    return [*rows, row("(by itself)", 0, outside)] if outside else rows
+    own = [module for module in trace["modules"] if not module["path"]]
+    return rows + [row("(by itself)", one["parameters"], one["saved_bytes"]) for one in own]
 
 
 @dataclass(slots=True)
@@ -169,4 +169,6 @@ def _list(numbers: Sequence[int]) -> str:
 def _size(size: int) -> str:
     if size >= 2**30:
         return f"{size / 2**30:.2f} GiB"
-    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"
+    if size >= 2**20:
+        return f"{size / 2**20:.1f} MiB"
+    return f"{size / 2**10:.1f} KiB" if size >= 2**10 else f"{size} B"

@@ -40,7 +40,13 @@ CASES = [
     ("recomputed", {}, "fp32", False),
     ("recomputed", {"micro_batch_size": 16, "hidden_size": 128}, "bf16", True),
     ("recurrent", {}, "fp32", False),
+    ("longer", {}, "fp32", False),
+    ("longer", {}, "bf16", True),
 ]
+
+
+# what is computed again under autocast is cast again; oneDNN's recurrent scratch pad is a guess
+LOOSE = {("recomputed", True): 0.025, ("longer", False): 0.05, ("longer", True): 0.1}
 
 
 def built(name, arguments, compute, autocast):
@@ -63,7 +69,7 @@ def traced(*case):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[2]}{'-autocast' * case[3]}")
 def test_a_trace_is_what_torch_does(case):
-    """Saved bytes agree to a thousandth, the peak of a step to a per cent (recomputed under autocast: 2.5)."""
+    """Saved bytes agree to a thousandth, the peak of a step to a per cent, but for LOOSE."""
     saved, peak = traced(*case)
     torch.manual_seed(0)
     threads = torch.get_num_threads()
@@ -74,7 +80,7 @@ def test_a_trace_is_what_torch_does(case):
         assert saved == pytest.approx(real_step.saved_for_backward(module, batch, around=around), rel=1e-3)
         optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, foreach=False)
         real = real_step.allocator_peak(module, batch, optimizer, around=around)
-        assert peak == pytest.approx(real, rel=0.025 if case[0] == "recomputed" and case[3] else 0.01)
+        assert peak == pytest.approx(real, rel=LOOSE.get((case[0], case[3]), 0.01))
     finally:
         torch.set_num_threads(threads)
 

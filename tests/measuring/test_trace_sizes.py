@@ -134,6 +134,13 @@ def test_a_batch_that_cannot_be_resized_stays():
     assert trace["extends"]["micro_batch_size"]["reason"]
 
 
+def test_construction_may_look_at_what_is_no_data():
+    """Rates read from a row of numbers and truncated initialisation do not make a module data-dependent."""
+    trace = traced(request("stochastic"))
+    assert trace["totals"]["parameters"] == 4 * (8 * 8 + 8)
+    assert trace["extends"]["micro_batch_size"]["exact"]
+
+
 def test_the_function_is_given_what_it_takes():
     """Sizes and keys of the model go by name; a keyword that nothing offers is refused."""
     assert traced(request("perceptron", hidden_size=32, num_layers=1, depth=7))["totals"]["parameters"] == (

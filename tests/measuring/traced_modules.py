@@ -133,19 +133,33 @@ def recomputed(micro_batch_size=4, sequence_length=64, hidden_size=64, num_layer
 
 
 class Recurrent(nn.Module):
-    """Two GRU layers and a head."""
+    """Two recurrent layers and a head."""
 
-    def __init__(self):
+    def __init__(self, layers):
         super().__init__()
-        self.gru, self.head = nn.GRU(32, 64, 2, batch_first=True), nn.Linear(64, 50)
+        self.layers, self.head = layers, nn.Linear(64, 50)
 
     def forward(self, x):
-        return self.head(self.gru(x)[0]).logsumexp(-1).mean()
+        return self.head(self.layers(x)[0]).logsumexp(-1).mean()
 
 
 def recurrent(micro_batch_size=4, sequence_length=32):
-    """A recurrent network."""
-    return Recurrent(), torch.randn(micro_batch_size, sequence_length, 32)
+    """Every time step is an operation of its own on the CPU."""
+    return Recurrent(nn.GRU(32, 64, 2, batch_first=True)), torch.randn(micro_batch_size, sequence_length, 32)
+
+
+def longer(micro_batch_size=8, sequence_length=64):
+    """On the CPU oneDNN runs all time steps at once, with a workspace of its own."""
+    return Recurrent(nn.LSTM(32, 64, 2, batch_first=True)), torch.randn(micro_batch_size, sequence_length, 32)
+
+
+def stochastic(micro_batch_size=4):
+    """Reads rates of dropout from a row of numbers, and draws until its weights lie in a range."""
+    rates = [rate.item() for rate in torch.linspace(0, 0.2, 4)]
+    module = nn.Sequential(*(nn.Sequential(nn.Linear(8, 8), nn.Dropout(rate)) for rate in rates))
+    for layer in module:
+        nn.init.trunc_normal_(layer[0].weight)
+    return module, torch.randn(micro_batch_size, 8)
 
 
 class Chunked(nn.Module):
