@@ -17,6 +17,7 @@ from launcher.planning.batch_problems import (
 from launcher.planning.divisors import largest_divisor
 from launcher.planning.layout import axes_of
 from launcher.planning.memory.budget import Budget
+from launcher.planning.memory.measured_budget import MeasuredBudget
 from launcher.planning.model import sequence_tokens
 from launcher.planning.origins import default, derived, written_or
 from launcher.planning.solved import Solved
@@ -126,7 +127,11 @@ def solve_global_batch(recipe: Recipe) -> Solved[int]:
 
 
 def solve_batch(
-    *, recipe: Recipe, layout: LayoutPlan, global_batch_size: int, budget: Budget | None = None
+    *,
+    recipe: Recipe,
+    layout: LayoutPlan,
+    global_batch_size: int,
+    budget: Budget | MeasuredBudget | None = None,
 ) -> Solved[BatchPlan]:
     """The batch block: written values kept, the others found exactly.
 
@@ -165,7 +170,7 @@ def solve_batch(
     )
 
 
-def _chooser(budget: Budget) -> Callable[[int], int]:
+def _chooser(budget: Budget | MeasuredBudget) -> Callable[[int], int]:
     """Largest divisor of a rank's sequences that fits; 1 where nothing does."""
 
     def choose(sequences: int) -> int:
@@ -180,7 +185,7 @@ def _chooser(budget: Budget) -> Callable[[int], int]:
 
 
 def _origins(
-    *, plan: BatchPlan, recipe: Recipe, layout: LayoutPlan, budget: Budget | None
+    *, plan: BatchPlan, recipe: Recipe, layout: LayoutPlan, budget: Budget | MeasuredBudget | None
 ) -> dict[str, Origin]:
     marks, size, ranks = recipe.marks, plan.global_batch_size, plan.data_parallel_size
     micro, accumulation = plan.micro_batch_size, plan.gradient_accumulation_steps

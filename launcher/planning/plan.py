@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from launcher.errors import PlanError, Problem
 from launcher.planning.applied import applied_by, applied_problems
@@ -21,6 +22,7 @@ from launcher.planning.launching import (
 from launcher.planning.layout import solve_layout
 from launcher.planning.memory.block import solve_memory
 from launcher.planning.memory.budget import Budget, budget_of, measured_origins
+from launcher.planning.memory.measured_budget import MeasuredBudget, measured_budget
 from launcher.planning.model import solve_model
 from launcher.planning.optimizer import optimizer_origins, optimizer_plan, precision_plan
 from launcher.planning.rates import learning_rate_origins, learning_rate_plan
@@ -45,7 +47,7 @@ class _Parts:
 
     layout: Solved[LayoutPlan]
     model: Solved[ModelPlan]
-    budget: Budget | None
+    budget: Budget | MeasuredBudget | None
     global_batch: Solved[int]
     batch: Solved[BatchPlan]
     rate: Solved[Rate]
@@ -91,7 +93,7 @@ def _solve(
     layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin)
     size = solve_global_batch(recipe)
     model = solve_model(recipe)
-    budget: Budget | None = None
+    budget: Budget | MeasuredBudget | None = None
     batch: Solved[BatchPlan] = Solved(value=None)
     rate: Solved[Rate] = Solved(value=None)
     timeline: Solved[Timeline] = Solved(value=None)
@@ -99,13 +101,14 @@ def _solve(
         rate = solve_rate(recipe=recipe, global_batch_size=size.value)
         timeline = solve_timeline(recipe=recipe, global_batch_size=size.value)
         if layout.value is not None:
-            budget = budget_of(
-                recipe=recipe,
-                layout=layout.value,
-                cluster=cluster,
-                model=model.value,
-                measurements=measurements,
-            )
+            known: dict[str, Any] = {
+                "recipe": recipe,
+                "layout": layout.value,
+                "cluster": cluster,
+                "model": model.value,
+                "measurements": measurements,
+            }
+            budget = budget_of(**known) or measured_budget(**known)
             batch = solve_batch(
                 recipe=recipe, layout=layout.value, global_batch_size=size.value, budget=budget
             )
@@ -121,8 +124,8 @@ def _solve(
     )
 
 
-def _counted(model: Solved[ModelPlan], budget: Budget | None) -> Solved[ModelPlan]:
-    if budget is None or model.value is None:
+def _counted(model: Solved[ModelPlan], budget: Budget | MeasuredBudget | None) -> Solved[ModelPlan]:
+    if not isinstance(budget, Budget) or model.value is None:
         return model
     total, active, trained = budget.parameters
     value = replace(

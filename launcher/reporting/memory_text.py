@@ -94,8 +94,9 @@ def _bar(memory: MemoryPlan, parts: list[tuple[str, int]], glyphs: Glyphs) -> st
 def _peak(memory: MemoryPlan, unit: _Unit) -> str:
     stage = f" of pipeline stage {memory.peak_stage}" if len(memory.per_stage) > 1 else ""
     show = unit.show
+    phase = "" if memory.peak_phase is None else f"{_PHASES[memory.peak_phase]}{stage}, "
     return (
-        f"peak: {_PHASES[memory.peak_phase]}{stage}, {show(memory.low_bytes)} to {show(memory.high_bytes)}; "
+        f"peak: {phase}{show(memory.low_bytes)} to {show(memory.high_bytes)}; "
         f"allocated {show(memory.allocated_bytes)}, reserved {show(memory.reserved_bytes)} {unit.name}"
     )
 

@@ -212,7 +212,8 @@ class MemoryPlan:
     high_bytes: int
     bands: Mapping[str, tuple[int, int]]
     """allocated, reserved, peak: lowest and highest expected."""
-    peak_phase: Literal["forward-end", "backward", "optimizer-step"]
+    peak_phase: Literal["forward-end", "backward", "optimizer-step"] | None
+    """None where the peak is measured and nothing else is known."""
     peak_stage: int
     per_stage: tuple[StageMemory, ...]
     components: Mapping[str, int]

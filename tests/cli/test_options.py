@@ -17,6 +17,7 @@ OPTIONS = {
     "": ["--help", "--version", "-h", "COMMAND"],
     "engines": ["--help", "-h"],
     "plan": ["--explain", "--help", "--json", "--set", "-h", "RECIPE"],
+    "probe": ["--help", "--json", "--limit", "--set", "--steps", "-h", "RECIPE"],
     "render": ["--help", "--node-rank", "--output", "--print", "--set", "-h", "-o", "RECIPE"],
     "run": ["--dry-run", "--help", "--ignore-memory", "--run-dir", "--set", "-h", "RECIPE"],
     "schema": ["--help", "-h"],

@@ -9,7 +9,8 @@ from launcher.errors import Problem
 from launcher.planning.memory.beside_training import evaluation_bytes, save_bytes
 from launcher.planning.memory.budget import Budget
 from launcher.planning.memory.estimate import Estimate
-from launcher.planning.memory.remarks import memory_remarks, stale_probe, unknown_memory
+from launcher.planning.memory.measured_budget import MeasuredBudget
+from launcher.planning.memory.remarks import memory_remarks, ran_out, stale_probe, unknown_memory
 from launcher.planning.memory.verdict import memory_plan, verdict_of
 from launcher.spec.cluster import Cluster
 from launcher.spec.measurement import Measurement
@@ -35,12 +36,14 @@ def solve_memory(
     cluster: Cluster,
     layout: LayoutPlan,
     batch: BatchPlan,
-    budget: Budget | None,
+    budget: Budget | MeasuredBudget | None,
     measurements: Sequence[Measurement] = (),
 ) -> MemoryBlock:
     """Peak memory of the rank that needs most, and what can give way where it does not fit."""
     if budget is None:
         return MemoryBlock(problems=unknown_memory(recipe, layout))
+    if isinstance(budget, MeasuredBudget):
+        return _measured(recipe, layout, batch, budget)
     micro, accumulation = batch.micro_batch_size, batch.gradient_accumulation_steps
     estimate = budget.estimate(micro_batch_size=micro, gradient_accumulation_steps=accumulation)
     verdict = verdict_of(estimate=estimate, usable=budget.usable)
@@ -77,6 +80,19 @@ def solve_memory(
         ),
         alternatives=alternatives,
     )
+
+
+def _measured(recipe: Recipe, layout: LayoutPlan, batch: BatchPlan, budget: MeasuredBudget) -> MemoryBlock:
+    """What a probe alone tells."""
+    verdict, plan = budget.verdict(batch), budget.plan(batch)
+    known: tuple[Problem, ...] = ()
+    if plan is not None:
+        known = memory_remarks(recipe=recipe, plan=plan, verdict=verdict, batch=batch)
+    elif verdict == "does-not-fit" and budget.measurement is not None:
+        known = (ran_out(budget.measurement, batch),)
+    unknown = unknown_memory(recipe, layout) if verdict == "unknown-memory" else ()
+    problems = (*known, *unknown, *stale_probe(budget.stale))
+    return MemoryBlock(verdict=verdict, plan=plan, problems=problems)
 
 
 def _evaluation(recipe: Recipe, budget: Budget, training: Estimate, micro_batch_size: int) -> int | None:

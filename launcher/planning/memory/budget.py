@@ -19,6 +19,7 @@ from launcher.planning.memory.measured import (
     stale_measurement,
     usable_by,
 )
+from launcher.planning.memory.measured_budget import MeasuredBudget
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.setting import Setting
 from launcher.planning.memory.trace_choice import choose_trace
@@ -168,7 +169,7 @@ def budget_of(
     )
 
 
-def measured_origins(budget: Budget | None) -> dict[str, Origin]:
+def measured_origins(budget: Budget | MeasuredBudget | None) -> dict[str, Origin]:
     """Origins of the figures that a measurement decides."""
     found = budget.measurement if budget is not None else None
     if found is None:

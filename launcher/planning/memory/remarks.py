@@ -9,7 +9,7 @@ from launcher.spec.plan import BatchPlan, LayoutPlan, MemoryPlan, Verdict
 from launcher.spec.recipe import Recipe
 from launcher.units import show_bytes
 
-__all__ = ["memory_remarks", "stale_probe", "unknown_memory"]
+__all__ = ["memory_remarks", "ran_out", "stale_probe", "unknown_memory"]
 
 _DOMINANT = 0.4
 """Share of the peak from which one part is worth a word."""
@@ -39,6 +39,19 @@ def unknown_memory(recipe: Recipe, layout: LayoutPlan) -> tuple[Problem, ...]:
     if recipe.model.kind != "module" or recipe.model.module is None:
         return ()
     return choose_trace(recipe=recipe, layout=layout)[1]
+
+
+def ran_out(measurement: Measurement, batch: BatchPlan) -> Problem:
+    """A micro-batch that is known not to fit, and nothing else of it."""
+    fitting = [trial.micro_batch_size for trial in measurement.trials if trial.outcome == "fits"]
+    return Problem(
+        code="does-not-fit",
+        severity="warning",
+        path="micro_batch_size",
+        message=f"micro-batch {batch.micro_batch_size} is at least as large as one that did not fit",
+        because=(measurement.words,),
+        hint=f"the largest that fitted is {max(fitting)}" if fitting else "none that was tried fitted",
+    )
 
 
 def stale_probe(measurement: Measurement | None) -> tuple[Problem, ...]:
@@ -73,7 +86,7 @@ def _does_not_fit(recipe: Recipe, plan: MemoryPlan, usable: int, batch: BatchPla
         path=path,
         message=f"micro-batch {batch.micro_batch_size} takes {show_bytes(plan.peak_bytes)} of the "
         f"{show_bytes(usable)} that {plan.device} leaves",
-        because=(f"peak at {_phase(plan)}; {_largest(plan)}",),
+        because=(f"{_phase(plan)}; {_largest(plan)}",),
         hint=hint,
     )
 
@@ -110,13 +123,15 @@ def _buffers(plan: MemoryPlan, buffers: int) -> Problem:
 
 
 def _phase(plan: MemoryPlan) -> str:
+    if plan.peak_phase is None:
+        return plan.evidence
     names = {
         "forward-end": "the start of the backward pass",
         "backward": "the backward pass",
         "optimizer-step": "the optimizer step",
     }
     stage = f" of pipeline stage {plan.peak_stage}" if len(plan.per_stage) > 1 else ""
-    return names[plan.peak_phase] + stage
+    return f"peak at {names[plan.peak_phase]}{stage}"
 
 
 def _largest(plan: MemoryPlan) -> str:

@@ -184,3 +184,42 @@ def test_a_date_does_not_change_the_plan_that_is_approved():
     )
     assert planned([first]).plan_hash == planned([again]).plan_hash
     assert planned([first]).semantics_hash == planned().semantics_hash
+
+
+UNKNOWN = {"model": {"kind": "module", "module": "mine:build"}}
+
+
+def unknown(*trials, **changes):
+    """A measurement of a recipe whose network nobody can lay out: a module without a trace."""
+    recipe, plan = load_recipe({**RECIPE, **UNKNOWN}), planned(**UNKNOWN)
+    assert plan.memory is None
+    setting = probe_setting(recipe=recipe, layout=plan.layout, model=plan.model, precision=plan.precision)
+    return replace(measurement(*trials), setting=setting, **changes)
+
+
+def test_a_network_that_is_not_known_is_known_by_its_measurement():
+    """Largest, peak and verdict without any model; the parts and the phase stay unknown."""
+    found = unknown(trial(4, 2.0), trial(8, None))
+    plan = planned([found], **UNKNOWN)
+    assert plan.verdict == "fits"
+    assert plan.batch.micro_batch_size == plan.memory.max_micro_batch_size == 4
+    assert plan.memory.components == {"measured": 2 * GIB}
+    assert (plan.memory.peak_phase, plan.memory.predicted_bytes) == (None, None)
+    assert plan.origins["batch.micro_batch_size"].origin == "measured"
+    assert "trace-missing" not in {problem.code for problem in plan.problems}
+    assert from_plain(type(plan), plan.to_dict()).memory == plan.memory
+    larger = planned([found], **UNKNOWN, micro_batch_size=16)
+    assert (larger.verdict, larger.memory) == ("does-not-fit", None)
+    (problem,) = [problem for problem in larger.problems if problem.code == "does-not-fit"]
+    assert problem.hint == "the largest that fitted is 4"
+    between = planned([unknown(trial(8, 3.0))], **UNKNOWN, micro_batch_size=4)
+    assert (between.verdict, between.memory) == ("fits", None)
+
+
+def test_a_stale_measurement_of_an_unknown_network_is_only_noted():
+    """Nothing is taken from it, not even the micro-batch."""
+    stale = unknown(trial(1, 3.9), trial(2, None), changed=("train.py",))
+    plan = planned([stale], **UNKNOWN)
+    assert plan.verdict == "unknown-memory"
+    assert plan.batch.micro_batch_size == planned(**UNKNOWN).batch.micro_batch_size
+    assert "probe-stale" in {problem.code for problem in plan.problems}
