@@ -32,6 +32,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "patch_size": ("patch_size",),
 }
 _DROPOUT = ("hidden_dropout_prob", "resid_pdrop", "hidden_dropout", "dropout_rate", "dropout")
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attn_pdrop", "attention_dropout")
 _ACTIVATION = ("hidden_act", "activation_function", "hidden_activation", "dense_act_fn")
 _ACTIVATIONS = {"gelu_pytorch_tanh": "gelu", "gelu_python": "gelu", "gelu_fast": "gelu_new", "swish": "silu"}
 
@@ -105,6 +106,9 @@ def dimensions_of(config: Mapping[str, Any]) -> dict[str, Any]:
     dropout = next((config[each] for each in _DROPOUT if isinstance(config.get(each), int | float)), None)
     if dropout:
         found["dropout"] = float(dropout)
+    attention = next((config[k] for k in _ATTENTION_DROPOUT if isinstance(config.get(k), int | float)), None)
+    if attention is not None and attention != (dropout or 0):
+        found["attention_dropout"] = float(attention)
     activation = next((config[each] for each in _ACTIVATION if isinstance(config.get(each), str)), None)
     if activation is not None:
         found["activation"] = _ACTIVATIONS.get(activation, activation)

@@ -46,7 +46,7 @@ def semantics_hash(
         },
         "seed": recipe.seed,
     }
-    if model.batch_coupled or model.dropout > 0:
+    if model.batch_coupled or model.dropout > 0 or recipe.model.attention_dropout:
         meaning["split"] = {"micro_batch_size": batch.micro_batch_size, "ranks": batch.data_parallel_size}
     return _digest(meaning)
 

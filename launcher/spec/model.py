@@ -79,6 +79,8 @@ class Model:
     """Whether input and output embeddings are one tensor; of a recurrent model where their shapes agree."""
     dropout: Below1 = 0.0
     """Dropout probability; of a recurrent model between its layers."""
+    attention_dropout: Below1 | None = None
+    """Dropout probability of attention's weights; dropout when absent."""
     num_experts: Count | None = None
     """Routed experts of a mixture."""
     num_experts_per_token: Count | None = None

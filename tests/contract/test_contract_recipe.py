@@ -130,7 +130,7 @@ model: {config: path/of/config.json}
 model: {num_experts: 8, num_experts_per_token: 2, moe_intermediate_size: 1024, num_shared_experts: 1}
 model: {first_dense_layers: 1, capacity_factor: 1.25, kv_latent_dim: 512, sliding_window: 4096}
 model: {input_size: 3, output_size: 2, bidirectional: true, projection_size: 8, carry_state: true, truncate_steps: 9}
-model: {family: bert, num_encoder_layers: 2, max_position_embeddings: 512, bias: true}
+model: {family: bert, num_encoder_layers: 2, max_position_embeddings: 512, bias: true, attention_dropout: 0.0}
 model: {q_latent_dim: 1536, rotary_dim: 64, value_dim: 128}
 model: {image_size: 224, patch_size: 16, depth: 50, num_classes: 1000}
 model: {kind: module, module: "package.file:function"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from launcher.planning.memory.kinds import KINDS
 from launcher.planning.memory.network import Network
@@ -27,7 +29,17 @@ def count_parameters(network: Network) -> Parameters:
 
     Checked: GPT-2 124,439,808; Llama-3-8B 8,030,261,248; Mixtral-8x7B 46,702,792,704, of which 12,879,925,248 active.
     """
-    length = 1 if network.trace is None else network.trace["sizes"]["sequence_length"]
+    return _untraced(network) if network.trace is None else _count(network, network.trace)
+
+
+@lru_cache(maxsize=64)
+def _untraced(network: Network) -> Parameters:
+    """Asked for again and again while ways out of too little memory are tried."""
+    return _count(network, None)
+
+
+def _count(network: Network, trace: Mapping[str, Any] | None) -> Parameters:
+    length = 1 if trace is None else trace["sizes"]["sequence_length"]
     parts = KINDS[network.kind](network, Setting(sequence_length=length))
     held = [(part.repeat, weights) for part in parts for weights in part.weights if not weights.tied]
     chosen = (

@@ -47,6 +47,7 @@ def network_of(*, recipe: Recipe, model: ModelPlan) -> Network:
         position=written.position,
         tie_word_embeddings=written.tie_word_embeddings,
         dropout=written.dropout,
+        attention_dropout=written.attention_dropout,
         num_experts=written.num_experts or 0,
         num_experts_per_token=written.num_experts_per_token or (1 if moe else 0),
         moe_intermediate_size=written.moe_intermediate_size or (inner if moe else 0),

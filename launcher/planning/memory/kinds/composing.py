@@ -44,7 +44,9 @@ def layer_bytes(
     mlp, note = _activated(piece(rows["mlp"], part, "mlp"), rows["mlp"], wanted)
     return LayerBytes(
         norm=piece(rows["norm"], part, "norm"),
-        attention=piece(rows["attention"], part, "attention"),
+        attention=_attention(
+            rows["attention"], chosen, wanted, attention_dropout=attention_dropout, part=part
+        ),
         core=piece(core, part, "core"),
         mlp=mlp,
         boundary=_of_row(rows["whole"], "input", part, {}),
@@ -54,6 +56,28 @@ def layer_bytes(
         ),
         source=_source(chosen, (*rows.values(), core), note),
     )
+
+
+def _attention(
+    row: Row, chosen: Lenders, wanted: Wanted, *, attention_dropout: bool, part: str
+) -> Polynomial:
+    """Bytes around the attention core; where the two dropouts differ, the kernel's and the residual's own.
+
+    SDPA takes another kernel on CPU for scores with dropout, which keeps other tensors; what the residual's dropout
+    adds is the same with eager attention, whose pieces differ in nothing else.
+    """
+    if attention_dropout == wanted.dropout or wanted.attention == "eager":
+        return piece(row, part, "attention")
+    eager = replace(wanted, attention="eager")
+    kernel, residual, without = (
+        piece(find_row(chosen.implementation, chosen.attention, each), part, "attention")
+        for each in (
+            _with_dropout(wanted, dropout=attention_dropout),
+            eager,
+            _with_dropout(eager, dropout=attention_dropout),
+        )
+    )
+    return added(kernel, added(residual, without, -1))
 
 
 def _with_dropout(wanted: Wanted, *, dropout: bool) -> Wanted:
