@@ -28,7 +28,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         import torch  # noqa: F401 - is it there
     except ImportError as error:
-        return _problem("trace-needs-torch", f"{sys.executable} has no torch: {error}")
+        hint = "write launch.python: the interpreter of the environment that trains"
+        return _problem("trace-needs-torch", f"{sys.executable} has no torch: {error}", hint=hint)
     from launcher.measuring.trace_all import trace_module
     from launcher.measuring.trace_module import Refused
     from launcher.measuring.traced_code import Opened

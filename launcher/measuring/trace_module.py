@@ -69,6 +69,12 @@ def find_function(name: str, *, directory: Path) -> Callable[..., Any]:
         )
     sys.path.insert(0, str(directory))
     module = importlib.import_module(module_name)
+    if not Path(str(module.__file__)).resolve().is_relative_to(directory.resolve()):
+        raise Refused(
+            "module-not-found",
+            f"`model.module: {name}`: another module is called {module_name}, {module.__file__}",
+            hint="give the file a name of its own",
+        )
     found = getattr(module, attribute, None)
     if not callable(found):
         raise Refused(

@@ -7,6 +7,7 @@ import io
 import json
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,18 @@ def test_a_module_that_cannot_be_traced(code, monkeypatch):
     assert (exit_code, out) == (1, "")
     assert err == (BAD / f"{code}.txt").read_text()
     assert not (BAD / ".batchwright").exists()
+
+
+def test_an_interpreter_without_us(tmp_path, monkeypatch):
+    """`launch.python` that cannot import batchwright is said to be just that."""
+    monkeypatch.chdir(BAD)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o700)
+    code, _, err = run("trace", "module-failed.yaml", f"--set=launch.python={python}")
+    assert code == 1
+    assert "cannot import batchwright" in err
+    assert "[trace-needs-torch]" in err
 
 
 def stale_recipe(folder):

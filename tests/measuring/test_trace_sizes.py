@@ -6,7 +6,7 @@ import pytest
 
 from launcher.measuring.trace_all import trace_module
 from launcher.measuring.trace_fit import Fit, Size, fitted, value
-from launcher.measuring.trace_module import Refused
+from launcher.measuring.trace_module import Refused, find_function
 from launcher.planning.memory.estimate import estimate_memory
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.setting import Formats, Setting
@@ -165,6 +165,14 @@ def test_what_is_no_module_and_batch_is_refused(name, code):
     with pytest.raises(Refused) as refused:
         traced(request(name))
     assert refused.value.code == code
+
+
+def test_a_file_with_the_name_of_another_module(tmp_path):
+    """What Python has loaded under that name already is not taken for the person's."""
+    (tmp_path / "json.py").write_text("def build(): ...\n")
+    with pytest.raises(Refused) as refused:
+        find_function("json:build", directory=tmp_path)
+    assert refused.value.code == "module-not-found"
 
 
 def test_frozen_parameters_have_no_gradients():
