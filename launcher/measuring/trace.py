@@ -199,7 +199,7 @@ def _late(module: str, seconds: float) -> Problem:
 
 def _died(module: str, python: Path, code: int, printed: str) -> Problem:
     lines = [line for line in printed.strip().splitlines() if line.strip()][-_LINES:]
-    if code > 0 and lines and lines[-1].startswith(("ModuleNotFoundError", f"{python}: Error while finding")):
+    if code > 0 and lines and "No module named 'launcher" in lines[-1]:
         return Problem(
             code="trace-needs-torch",
             path="launch.python",
