@@ -11,7 +11,7 @@ from launcher.planning.memory.kinds.lending import Lenders
 from launcher.planning.memory.kinds.rows import Row, Wanted, find_row
 from launcher.planning.memory.polynomial import Polynomial, added
 
-__all__ = ["LayerBytes", "layer_bytes", "over_targets", "piece"]
+__all__ = ["LayerBytes", "layer_bytes", "of_both", "over_targets", "piece"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,11 @@ def piece(row: Row, part: str, name: str) -> Polynomial:
     assert other is not None, f"{row.implementation}/{row.family} has no {part}"
     found: Polynomial = other.get(name, {})
     return over_targets(found, crossed=name in ("attention", "core")) if part == "decoder" else found
+
+
+def of_both(row: Row) -> bool:
+    """Whether a row was measured with an encoder and a decoder."""
+    return "decoder" in row.data
 
 
 def over_targets(polynomial: Polynomial, *, crossed: bool) -> Polynomial:

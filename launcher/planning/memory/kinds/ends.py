@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, log2
 
+from launcher.planning.memory.kinds.composing import of_both, over_targets
 from launcher.planning.memory.kinds.families import FAMILIES, Family
 from launcher.planning.memory.kinds.holding import grouped, matrix_weights, vectors
 from launcher.planning.memory.kinds.lending import Lenders, family_of
@@ -31,6 +32,8 @@ def embeddings_part(network: Network, setting: Setting, chosen: Lenders, wanted:
     if family_of(network).embedding_norm and not (lender and lender.embedding_norm):
         stored = 4 if setting.formats.autocast else compute_bytes(setting)
         saved = added(saved, {"t*h": stored, "t": 8 if stored == 4 else 4})
+    if network.kind == "encoder-decoder" and not of_both(row):
+        saved = added(saved, over_targets(saved, crossed=False))
     return Part(
         name="embeddings",
         place="first",
@@ -151,8 +154,8 @@ def _unpacked_head(network: Network, setting: Setting, *, logits: Polynomial, to
 
     The logits are in 16 bits then, beside the fp32 ones of the step before, which LitGPT's loop still names.
     Source: Lightning-AI/pytorch-lightning@003e3070 src/lightning/fabric/plugins/precision/bitsandbytes.py
-    _Linear4bit._quantize_weight (dtype=torch.half); bitsandbytes@0.42.0 autograd/_functions.py MatMul4Bit.forward (dequantize_4bit, then .to);
-    Lightning-AI/litgpt@e5493986 litgpt/finetune/lora.py fit.
+    _Linear4bit._quantize_weight (dtype=torch.half); bitsandbytes@0.42.0 autograd/_functions.py
+    MatMul4Bit.forward (dequantize_4bit, then .to); Lightning-AI/litgpt@e5493986 litgpt/finetune/lora.py fit.
     """
     adapter = network.adapter
     if adapter is None or adapter.quantization != "nf4" or not _quantizes_head(network):
@@ -170,7 +173,10 @@ def _loss(network: Network, setting: Setting, row: Row, *, tokens: str) -> _Ends
     """
     own = row.data.get(f"last_{setting.logits}")
     last = own or row.data["last"]
-    full = _Ends(saved=last["saved"], logits=last["logits"], loss=last["loss"])
+    parts = {name: last[name] for name in ("saved", "logits", "loss")}
+    if tokens == "u" and not of_both(row):
+        parts = {name: over_targets(value, crossed=False) for name, value in parts.items()}
+    full = _Ends(**parts)
     if setting.logits == "full" or own:
         return full
     size = compute_bytes(setting)
