@@ -86,7 +86,7 @@ def traffic(
         return _fsdp(stretches, units, setting) if data_ranks(layout) > 1 else Traffic()
     if setting.engine == "deepspeed":
         count = sum(each.count * stretch.copies for stretch, each in zip(stretches, units, strict=True))
-        found = _deepspeed(count, trained, total, setting)
+        found = _deepspeed(count, trained, units, total, setting)
         return replace(found, always=found.always + _pipe_outputs(stretches, setting))
     if data_ranks(layout) > 1 and not setting.buffers.gradient_view:
         return Traffic(always=_ddp(trained, setting))
@@ -163,7 +163,7 @@ def _fsdp(stretches: tuple[Stretch, ...], units: tuple[Unit, ...], setting: Sett
     )
 
 
-def _deepspeed(count: int, trained: int, total: Held, setting: Setting) -> Traffic:
+def _deepspeed(count: int, trained: int, units: tuple[Unit, ...], total: Held, setting: Setting) -> Traffic:
     """Bytes of DeepSpeed's buckets, in the sizes that its configuration gives: they are allocated whole.
 
     A bucket is flattened into a copy to be reduced (stage 3: two). At the step gradients are flattened, then cast to
@@ -176,44 +176,57 @@ def _deepspeed(count: int, trained: int, total: Held, setting: Setting) -> Traff
     Checked: allocations of DeepSpeed 0.19.8 on two ranks (tests/stacks/test_rank_bytes.py).
     """
     formats, sizes, stage = setting.formats, setting.buffers, stage_of(setting.layout)
-    each, bucket = compute_bytes(formats), sizes.reduce_bucket
-    wide = formats.gradient_bytes > each
-    flush = each * min(trained, bucket)
+    each, sent, bucket = compute_bytes(formats), formats.reduce_bytes, sizes.reduce_bucket
+    wide, moved = formats.gradient_bytes > each, min(trained, bucket)
+    # what is reduced in another format than the bucket's is cast first
+    flush = (each + (sent if sent != each else 0)) * moved
     if stage == 0:
-        # fp32 gradients one by one, then flat where the optimizer is a fused one
-        if each == 4:
-            return Traffic(backward_end=flush)
-        flat = 4 * total.trained
-        if step_of(setting).fused:
-            return Traffic(backward_end=flush, step=2 * flat, step_gradients=flat)
-        return Traffic(backward_end=flush, step=flat, step_gradients=total.gradients + flat)
+        return _deepspeed_plain(total, setting, flush=flush)
     if stage == 1 and wide and formats.compute == "bf16":
-        return Traffic(backward_end=flush)
+        # the newest gradient is cast to be added to the fp32 one, or all of those are cast to be reduced
+        largest = max((one.largest for one in units), default=0)
+        same = sent == formats.gradient_bytes
+        return Traffic(backward_end=formats.gradient_bytes * largest if same else sent * moved)
     flat = formats.gradient_bytes * total.trained
     wide_each = formats.master_bytes or 4
     cast = wide_each * total.trained if formats.gradient_bytes < wide_each else 0
-    if stage < 3:
-        width = formats.gradient_bytes if stage == 1 else each
-        buckets = width * bucket * (2 if sizes.overlap else 1)
-        compact = stage == 2 and wide
+    if stage == 1:
+        # whole gradients make room as their copies come, but not for the copies' cast
+        width = formats.gradient_bytes
         return Traffic(
-            # between accumulated micro-batches stage 1 has them too: the end of the forward pass counts them anyway
-            backward=buckets,
-            inside=flush if stage == 2 and trained > bucket else 0,
-            backward_end=flush if stage == 2 and trained <= bucket else 0,
-            step=0 if compact else flat + cast,
+            # between accumulated micro-batches they are there too: the end of the forward pass counts them anyway
+            backward=width * bucket * (2 if sizes.overlap else 1),
+            backward_end=sent * moved if sent != width else 0,
+            step=flat + cast,
             step_gradients=wide_each * total.trained,
         )
-    turn = min(count, sizes.max_live_parameters // 2)
-    copies = 2 * flush
+    if stage == 2:
+        return Traffic(
+            backward=each * bucket * (2 if sizes.overlap else 1),
+            inside=flush if trained > bucket else 0,
+            backward_end=flush if trained <= bucket else 0,
+            step=0 if wide else flat + cast,
+            step_gradients=wide_each * total.trained,
+        )
+    copies = 2 * sent * moved
     # stage 3 steps one sub-group after the other
     group = min(total.trained, sizes.sub_group)
     return Traffic(
-        always=each * bucket,
+        always=sent * bucket,
         inside=copies if trained > bucket else 0,
         backward_end=copies if trained <= bucket else 0,
-        turn=turn,
+        turn=min(count, sizes.max_live_parameters // 2),
         ahead=min(count, sizes.prefetch_bucket),
         step=(flat + cast) * group // max(1, total.trained),
         step_gradients=flat + wide_each * group,
     )
+
+
+def _deepspeed_plain(total: Held, setting: Setting, *, flush: int) -> Traffic:
+    """Stage 0: in 16 bits gradients become fp32 one by one, and then flat where the optimizer is a fused one."""
+    if compute_bytes(setting.formats) == 4:
+        return Traffic(backward_end=flush)
+    flat = 4 * total.trained
+    if step_of(setting).fused:
+        return Traffic(backward_end=flush, step=2 * flat, step_gradients=flat)
+    return Traffic(backward_end=flush, step=flat, step_gradients=total.gradients + flat)

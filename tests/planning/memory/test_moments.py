@@ -120,7 +120,7 @@ BIG = (
     Part(name="layer", repeat=8, weights=(Weights(count=GIB, largest=GIB // 2),)),
     Part(name="head", place="last", weights=(Weights(count=GIB, largest=GIB),)),
 )
-MIXED = Formats(compute="bf16", parameter_bytes=2, gradient_bytes=2, master_bytes=4)
+MIXED = Formats(compute="bf16", parameter_bytes=2, gradient_bytes=2, master_bytes=4, reduce_bytes=2)
 
 
 def big(strategy, stage, **options):

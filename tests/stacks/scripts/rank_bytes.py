@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 WIDTH, INNER, WORDS, LAYERS = 128, 1024, 4096, 4
 BUCKET = 2_000_000
 SMALL_BUCKET = 600_000
-STEPS = 2
+STEPS = 3
 
 
 class Block(torch.nn.Module):
@@ -48,7 +48,7 @@ class Network(torch.nn.Module):
         return self.head(x).float().square().mean()
 
 
-def zero(stage, *, accumulation=1, compute="bf16", wide=False, bucket=BUCKET):
+def zero(stage, *, accumulation=1, compute="bf16", wide=False, reduced=None, bucket=BUCKET):
     """An engine of DeepSpeed, and what it holds."""
     network = Network()
     config = {
@@ -65,6 +65,8 @@ def zero(stage, *, accumulation=1, compute="bf16", wide=False, bucket=BUCKET):
     }
     if compute != "fp32":
         config[compute] = {"enabled": True}
+    if reduced:
+        config["communication_data_type"] = reduced
     if wide:
         config["data_types"] = {"grad_accum_dtype": "fp32"}
     engine, optimizer, _, _ = deepspeed.initialize(
@@ -147,68 +149,90 @@ def unique_bytes(tensors):
 
 
 def observed(build, options):
-    """Bytes held in the last step, by what they are, and how far every phase of it rises above its start."""
+    """Bytes held in the last step, by what they are, and how far every phase rises above the start of its step."""
     accumulation = options.get("accumulation", 1)
     ids = torch.zeros(1, 1, dtype=torch.long)
     held = {}
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiled:
         model, step, holds = build(**options)
         for number in range(STEPS):
-            with record_function("phase:start" if number == STEPS - 1 else "start"):
+            with record_function(f"phase:{number}:start"):
                 gc.collect()
             for micro in range(accumulation):
-                last = number == STEPS - 1 and micro == accumulation - 1
-                with record_function("phase:forward" if last else "forward"):
+                mark = f"phase:{number}:" if micro == accumulation - 1 else ""
+                with record_function(f"{mark}forward"):
                     loss = model(ids)
-                with record_function("phase:backward" if last else "backward"):
+                with record_function(f"{mark}backward"):
                     finish = step(loss)
-                if last:
+                if mark:
                     held = {name: unique_bytes(tensors) for name, tensors in holds().items()}
-                if micro == accumulation - 1 or isinstance(model, deepspeed.DeepSpeedEngine):
-                    with record_function("phase:optimizer-step" if last else "step"):
+                if mark or isinstance(model, deepspeed.DeepSpeedEngine):
+                    with record_function(f"{mark}optimizer-step"):
                         finish()
     return {**held, **rises(profiled)}
 
 
 def rises(profiled):
-    """Largest number of bytes alive in every marked phase, above those alive at the step's start.
+    """Largest number of bytes alive in every marked phase, above those alive at its step's start: the least of steps.
 
-    What a thread of the communication library frees is never reported: only differences are right.
+    The first step has no optimizer states yet and does not count. What a thread of the communication library frees is
+    never reported, so that single steps seem too high.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.json"
-        profiled.export_chrome_trace(str(path))
-        events = json.loads(path.read_text())["traceEvents"]
+    events = trace(profiled)
     changes = sorted(
         (event["ts"], event["args"]["Addr"], event["args"]["Bytes"])
         for event in events
         if event.get("name") == "[memory]"
     )
-    marks = {
-        event["name"].removeprefix("phase:"): (event["ts"], event["ts"] + event["dur"])
+    marks = sorted(
+        (event["ts"], event["ts"] + event["dur"], *event["name"].split(":")[1:])
         for event in events
         if str(event.get("name", "")).startswith("phase:")
-    }
-    alive, total, least = {}, 0, None
-    found = dict.fromkeys(marks, 0)
-    for time, address, amount in [*changes, (float("inf"), 0, 0)]:
-        if least is None and time > marks["start"][1]:
-            least = total
-        if amount > 0:
-            alive[address] = amount
-            total += amount
-        else:
-            # what an earlier case left behind was never counted
-            total -= alive.pop(address, 0)
-        for name, (begin, end) in marks.items():
-            if begin <= time <= end:
-                found[name] = max(found[name], total)
-    return {name: peak - least for name, peak in found.items() if name != "start"}
+    )
+    alive, total, position, start = {}, 0, 0, 0
+    found = {}
+
+    def passed(until):
+        """Bytes alive after everything that happened until then, and the most on the way."""
+        nonlocal total, position
+        most = total
+        while position < len(changes) and changes[position][0] <= until:
+            _, address, amount = changes[position]
+            position += 1
+            if amount > 0:
+                alive[address] = amount
+                total += amount
+            else:
+                # what an earlier case left behind was never counted
+                total -= alive.pop(address, 0)
+            most = max(most, total)
+        return total, most
+
+    for begin, end, number, name in marks:
+        passed(begin)
+        last, most = passed(end)
+        if name == "start":
+            start = last
+        elif number != "0":
+            found[name] = min(found.get(name, most - start), most - start)
+    return found
+
+
+def trace(profiled):
+    """Events of a profile, as its own file has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.json"
+        profiled.export_chrome_trace(str(path))
+        return json.loads(path.read_text())["traceEvents"]
 
 
 CASES = {
     **{f"zero {stage}": (zero, {"stage": stage}) for stage in range(4)},
     **{f"zero {stage} fp32 gradients": (zero, {"stage": stage, "wide": True}) for stage in (1, 2, 3)},
+    **{
+        f"zero {stage} as rendered": (zero, {"stage": stage, "wide": stage > 0, "reduced": "fp32"})
+        for stage in range(4)
+    },
     **{f"zero {stage} accumulating": (zero, {"stage": stage, "accumulation": 2}) for stage in (1, 2)},
     "zero 2 fp32": (zero, {"stage": 2, "compute": "fp32"}),
     **{f"zero {stage} small bucket": (zero, {"stage": stage, "bucket": SMALL_BUCKET}) for stage in (2, 3)},
