@@ -21,7 +21,7 @@ pytestmark = [
 SIZES = {"micro_batch_size": 4, "sequence_length": 128}
 CASES = [
     # module, its arguments, number format, autocast
-    ("perceptron", {}, "fp32", False),
+    pytest.param(("perceptron", {}, "fp32", False), marks=pytest.mark.full),
     ("perceptron", {"micro_batch_size": 512}, "fp32", False),
     ("perceptron", {"micro_batch_size": 512}, "bf16", True),
     ("decoder", SIZES, "fp32", False),
@@ -29,17 +29,20 @@ CASES = [
     ("decoder", SIZES, "bf16", True),
     ("decoder", {**SIZES, "dropout": 0.1, "tied": True}, "fp32", False),
     ("decoder", {"micro_batch_size": 1, "sequence_length": 32, "hidden_size": 256}, "fp32", False),
-    ("decoder", {"micro_batch_size": 16, "sequence_length": 256, "num_layers": 2}, "fp32", False),
-    ("convolution", {}, "fp32", False),
+    pytest.param(
+        ("decoder", {"micro_batch_size": 16, "sequence_length": 256, "num_layers": 2}, "fp32", False),
+        marks=pytest.mark.full,
+    ),
+    pytest.param(("convolution", {}, "fp32", False), marks=pytest.mark.full),
     ("convolution", {"micro_batch_size": 16, "hidden_size": 32}, "fp32", False),
     ("encoder", {}, "fp32", False),
-    ("llama", {}, "fp32", False),
+    pytest.param(("llama", {}, "fp32", False), marks=pytest.mark.full),
     ("llama", {"micro_batch_size": 4, "sequence_length": 256}, "fp32", False),
-    ("llama", {}, "bf16", False),
+    pytest.param(("llama", {}, "bf16", False), marks=pytest.mark.full),
     ("llama", {}, "bf16", True),
     ("recomputed", {}, "fp32", False),
     ("recomputed", {"micro_batch_size": 16, "hidden_size": 128}, "bf16", True),
-    ("recurrent", {}, "fp32", False),
+    pytest.param(("recurrent", {}, "fp32", False), marks=pytest.mark.full),
     ("longer", {}, "fp32", False),
     ("longer", {}, "bf16", True),
 ]
