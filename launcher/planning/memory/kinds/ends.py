@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, log2
 
+from launcher.planning.memory.kinds.beside import beside_inputs
 from launcher.planning.memory.kinds.composing import of_both, over_targets
 from launcher.planning.memory.kinds.families import FAMILIES, Family
 from launcher.planning.memory.kinds.holding import grouped, matrix_weights, vectors
@@ -34,6 +35,7 @@ def embeddings_part(network: Network, setting: Setting, chosen: Lenders, wanted:
         saved = added(saved, {"t*h": stored, "t": 8 if stored == 4 else 4})
     if network.kind == "encoder-decoder" and not of_both(row):
         saved = added(saved, over_targets(saved, crossed=False))
+    saved = beside_inputs(setting, saved, family=chosen.whole)
     return Part(
         name="embeddings",
         place="first",
