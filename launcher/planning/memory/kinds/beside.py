@@ -19,7 +19,7 @@ def beside_inputs(setting: Setting, first: Polynomial, *, family: str) -> Polyno
     """What is saved before the layers, when these are checkpointed whole.
 
     T5's relative positions become one bias for every stack; the table's lookup is computed again with the first layer.
-    Source: transformers@5.23.0 models/t5/modeling_t5.py T5Stack.forward, models/gpt2/modeling_gpt2.py GPT2Model.forward;
+    Source: transformers@5.23.0 models/t5/modeling_t5.py T5Stack.forward, models/gpt2/modeling_gpt2.py;
     pytorch@v2.13.0 torch/utils/checkpoint.py (arguments that are tensors are saved).
     Checked: real torch on CPU, exact.
     """
@@ -27,7 +27,7 @@ def beside_inputs(setting: Setting, first: Polynomial, *, family: str) -> Polyno
         return first
     stored = compute_bytes(setting)
     wide = 4 if setting.formats.autocast else stored
-    kept = dict(first)
+    kept: Polynomial = dict(first)
     if family in _RELATIVE:
         kept = {names: value for names, value in first.items() if names not in ("s*s", "r*r")}
         kept = added(kept, {"a*s*s": wide, "a*r*r": wide})
