@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from launcher.planning.buckets import LARGEST_BUCKET, bucket_elements
 from launcher.planning.memory.formats import formats_of
@@ -86,13 +86,8 @@ def setting_of(
     length = recipe.sequence_length
     two = length if isinstance(length, EncoderDecoderLength) else None
     strategy, stage = layout.data_strategy, layout.zero_stage or 0
-    if (
-        recipe.launch.engine == "deepspeed"
-        and strategy == "zero"
-        and stage
-        and precision.gradient_dtype is None
-    ):
-        precision = replace(precision, gradient_dtype="fp32")  # as rendered: data_types.grad_accum_dtype
+    if recipe.launch.engine == "deepspeed":
+        precision = _as_rendered(precision, stage=stage if strategy == "zero" else 0)
     return Setting(
         device_kind=layout.device_kind,
         engine=_engine(recipe),
@@ -102,7 +97,7 @@ def setting_of(
         gradient_accumulation_steps=gradient_accumulation_steps,
         optimizer=recipe.optimizer.name,
         momentum=recipe.optimizer.momentum or 0.0,
-        optimizer_implementation=recipe.optimizer.implementation,
+        optimizer_implementation=_stepping(recipe, layout),
         attention=recipe.attention,
         checkpointing=recipe.activation_checkpointing,
         compile=recipe.compile,
@@ -111,11 +106,25 @@ def setting_of(
             precision=precision,
             engine=recipe.launch.engine,
             strategy=strategy,
+            zero_stage=stage,
             implementation=_implementation(recipe),
         ),
         layout=_layout(recipe, layout),
         buffers=_buffers(recipe, layout, num_parameters),
     )
+
+
+def _as_rendered(precision: PrecisionPlan, *, stage: int) -> PrecisionPlan:
+    """Formats that DeepSpeed's file is given where the recipe leaves them open: it sums and averages in fp32."""
+    summed = precision.gradient_dtype or ("fp32" if stage else None)
+    return replace(precision, gradient_dtype=summed, reduce_dtype=precision.reduce_dtype or "fp32")
+
+
+def _stepping(recipe: Recipe, layout: LayoutPlan) -> Literal["auto", "foreach", "fused", "for-loop"]:
+    """How the optimizer's step is computed: a script's own optimizer stays torch's under DeepSpeed too."""
+    written = recipe.optimizer.implementation
+    own = recipe.launch.engine == "deepspeed" and recipe.optimizer.owner == "script"
+    return "foreach" if own and written == "auto" and layout.device_kind != "cpu" else written
 
 
 def _engine(recipe: Recipe) -> str:

@@ -187,8 +187,8 @@ def _sharding(asked: _Asked) -> Iterator[_Way]:
         keys = (*engine, ("parallel.data.strategy", "zero"), ("parallel.data.stage", stage))
         more = "half as much communication again" if stage == 3 else "states shared by the ranks"
         yield _Way(keys=keys, keeps=_EXACT, changes=(more,))
-    if data.offload == "none":
-        keys = (*engine, ("parallel.data.strategy", "zero"), ("parallel.data.stage", max(2, now)))
+    for stage in sorted({max(2, now), 3 if ranks > 1 else 2}) if data.offload == "none" else ():
+        keys = (*engine, ("parallel.data.strategy", "zero"), ("parallel.data.stage", stage))
         yield _Way(
             keys=(*keys, ("parallel.data.offload", "optimizer")),
             keeps=_EXACT,
