@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import resource
 import sys
 from collections.abc import Mapping
@@ -37,20 +38,34 @@ def probe_order(environ: Mapping[str, str]) -> ProbeOrder | None:
 
 
 def confine(order: ProbeOrder) -> None:
-    """From here on an allocation beyond the limit fails, in this process and in its children.
+    """From here on an allocation beyond the limit fails, in this process and in workers that it forks.
 
+    Other programs that it starts are free: a compiler (DeepSpeed and torch.compile call one) is no part of training.
     RLIMIT_DATA counts private writable memory, resident or not; what is mapped from files is left out.
     Source: getrlimit(2), Linux 4.7 and later.
     """
-    if order.limit_bytes is not None:
-        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        resource.setrlimit(resource.RLIMIT_DATA, (order.limit_bytes, hard))
+    if order.limit_bytes is None:
+        return
+    import subprocess
+
+    _set_limit(order.limit_bytes)
+    start = subprocess.Popen._execute_child  # type: ignore[attr-defined]  # noqa: SLF001
+
+    @functools.wraps(start)
+    def _execute_child(*arguments: Any, **keywords: Any) -> Any:
+        before = resource.getrlimit(resource.RLIMIT_DATA)[0]
+        relax()
+        try:
+            return start(*arguments, **keywords)
+        finally:
+            _set_limit(before)
+
+    subprocess.Popen._execute_child = _execute_child  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def relax() -> None:
-    """Room again for the last words of a process that has run out of memory."""
-    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    """Room again, for the last words of a process that has run out of memory."""
+    _set_limit(resource.getrlimit(resource.RLIMIT_DATA)[1])
 
 
 def probe_record(*, steps: int) -> dict[str, Any]:
@@ -61,6 +76,10 @@ def probe_record(*, steps: int) -> dict[str, Any]:
         "versions": _versions(),
         "files": _files(),
     }
+
+
+def _set_limit(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (size, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def _device_peak() -> dict[str, int] | None:
