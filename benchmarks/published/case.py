@@ -11,12 +11,12 @@ an error of 100 %. A module may set `TUNED = True` (batches were chosen to fill 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from launcher.catalog.devices import DEVICES
 from launcher.planning.memory.network import Network
-from launcher.planning.memory.setting import Setting
+from launcher.planning.memory.setting import Layout, Setting
 
 __all__ = ["GB", "GIB", "MIB", "Case", "Outcome", "Quantity", "number", "usable_bytes", "whole"]
 
@@ -53,17 +53,25 @@ class Case:
 
 
 def in_calibration_half(case: Case) -> bool:
-    """Whether a row of a source that calibrates a constant is in the half that does: by a hash of its layout."""
+    """Whether a row of a source that calibrates a constant is in the half that does: by a hash of its layout.
+
+    Fields at their defaults are left out, so that a field more does not deal the rows again.
+    """
     how = case.setting
     key = (
-        case.network,
-        how.layout,
+        _said(case.network),
+        _said(how.layout),
         how.micro_batch_size,
         how.sequence_length,
         how.checkpointing,
         how.attention,
     )
     return hashlib.sha256(repr(key).encode()).digest()[0] % 2 == 0
+
+
+def _said(record: Network | Layout) -> list[tuple[str, object]]:
+    given = ((field.name, getattr(record, field.name), field.default) for field in fields(record))
+    return sorted((name, value) for name, value, default in given if value != default)
 
 
 def number(text: str | None) -> float | None:
