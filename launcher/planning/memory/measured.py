@@ -12,6 +12,7 @@ from typing import Any
 from launcher.planning.memory.band import Band
 from launcher.planning.memory.estimate import Estimate
 from launcher.spec.measurement import Measurement, Trial
+from launcher.spec.model import Model
 from launcher.spec.plain import to_plain
 from launcher.spec.plan import LayoutPlan, ModelPlan, PrecisionPlan
 from launcher.spec.recipe import Recipe
@@ -35,7 +36,7 @@ def probe_setting(
     launch = recipe.launch
     dims = {name: value for name, value in to_plain(model).items() if name not in _COUNTS}
     return {
-        "model": {**to_plain(recipe.model), **dims},
+        "model": {**_written(recipe.model), **dims},
         "hidden_size": recipe.hidden_size,
         "sequence_length": to_plain(recipe.sequence_length),
         "global_batch_size": recipe.global_batch_size,
@@ -133,6 +134,12 @@ def corrected(
         return estimate
     words = f"{estimate.evidence}, within what the {measurement.words} saw at other micro-batches"
     return replace(_with_device(estimate, device), evidence=words)
+
+
+def _written(model: Model) -> dict[str, Any]:
+    """What differs from the defaults: a key that a later version adds makes no old measurement worthless."""
+    unset = to_plain(Model())
+    return {name: value for name, value in to_plain(model).items() if value != unset[name]}
 
 
 def _verdict(trial: Trial, measurement: Measurement, usable: int) -> bool | None:
