@@ -79,11 +79,7 @@ def _forward_end(stage: StageBytes) -> _Moment:
 
 
 def _backward(stage: StageBytes) -> Iterator[_Moment]:
-    """Moments inside the backward pass: every part at its last and first copy, and the end.
-
-    Where both ends use one table, its two gradients wait for each other and are added into a third tensor.
-    Source: pytorch@v2.13.0 torch/csrc/autograd/input_buffer.cpp:accumulate.
-    """
+    """Moments inside the backward pass: every part at its last and first copy, and the end."""
     moving, plan = stage.traffic, stage.gradients
     each = compute_bytes(stage.setting.formats)
     waiting = sum(
@@ -134,8 +130,19 @@ def _backward(stage: StageBytes) -> Iterator[_Moment]:
         passed += one.count * stretch.passing
         before_it = moved
         tied = stage.tied if stretch.part.place == "last" else tied
+    yield _backward_end(stage, waiting=waiting)
+
+
+def _backward_end(stage: StageBytes, *, waiting: int) -> _Moment:
+    """All gradients are there, and nothing that the micro-batch saved.
+
+    Where both ends use one table, its two gradients wait for each other and are added into a third tensor.
+    Source: pytorch@v2.13.0 torch/csrc/autograd/input_buffer.cpp:accumulate.
+    """
+    moving, plan, each = stage.traffic, stage.gradients, compute_bytes(stage.setting.formats)
+    count = stage.count()
     first = stage.units[0].largest if stage.units else 0
-    yield _Moment(
+    return _Moment(
         activations=waiting,
         gradients=plan.end + (plan.newest_each * first if plan.newest_end else 0) + 2 * stage.tied,
         # FSDP gives the root group back before it reduces its gradients
