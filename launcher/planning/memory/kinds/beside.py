@@ -1,4 +1,4 @@
-"""What full checkpointing keeps beside the inputs of layers: masks and biases that every layer is given."""
+"""What checkpointing keeps beside the inputs of layers: masks and biases that every layer is given."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _PAIRED = (*_RELATIVE, "bart")
 
 
 def beside_inputs(setting: Setting, first: Polynomial, *, family: str) -> Polynomial:
-    """What is saved before the layers, when these are checkpointed whole.
+    """What is saved before the layers, when these are checkpointed: computing attention again needs masks and biases.
 
     T5's relative positions become one bias for every stack; the table's lookup is computed again with the first layer.
     Source: transformers@5.23.0 models/t5/modeling_t5.py T5Stack.forward, models/gpt2/modeling_gpt2.py;
     pytorch@v2.13.0 torch/utils/checkpoint.py (arguments that are tensors are saved).
-    Checked: real torch on CPU, exact.
+    Checked: real torch on CPU, exact where layers are checkpointed whole.
     """
-    if setting.checkpointing != "full" or setting.checkpointed_layers == 0:
+    if setting.checkpointing == "none" or setting.checkpointed_layers == 0:
         return first
     stored = compute_bytes(setting)
     wide = 4 if setting.formats.autocast else stored
+    mask, whole = _GIVEN_MASK.get(family), setting.checkpointing == "full"
     kept: Polynomial = dict(first)
+    if mask and setting.attention == "eager":
+        kept = added(kept, {mask: wide})
     if family in _RELATIVE:
-        kept = {names: value for names, value in first.items() if names not in ("s*s", "r*r")}
-        kept = added(kept, {"a*s*s": wide, "a*r*r": wide})
-        if "s*r*a" not in first:
-            kept = added(kept, {"a*s*r": stored})
-    if family in _PAIRED and setting.formats.autocast:
-        kept = added(kept, {"t*h": wide})
-    mask = _GIVEN_MASK.get(family)
-    return added(kept, {mask: wide}) if mask and setting.attention == "eager" else kept
+        looked_up = ("s*s", "r*r") if whole else ()
+        kept = {names: value for names, value in kept.items() if names not in looked_up}
+        biases = {"s*s*a": wide, "r*r*a": wide, "s*r*a": stored}
+        kept = added(kept, {names: value for names, value in biases.items() if names not in first})
+    return added(kept, {"t*h": wide}) if whole and family in _PAIRED and setting.formats.autocast else kept

@@ -187,7 +187,8 @@ def _loss(network: Network, setting: Setting, row: Row, *, tokens: str) -> _Ends
     if setting.logits == "fused":
         return _Ends(saved=saved, logits=kept, loss={f"{tokens}*h": size}, note="; fused logits by formula")
     chunk = chunk_tokens(network, setting, tokens=tokens)
-    held: Polynomial = {"V": chunk * size, "V*h": size}
+    # the gradient of what goes in is made beside it, chunk by chunk
+    held: Polynomial = {"V": chunk * size, "V*h": size, f"{tokens}*h": size}
     note = f"; logits of {chunk} tokens at a time by formula"
     return _Ends(saved=saved, logits=kept, loss=held, note=note)
 

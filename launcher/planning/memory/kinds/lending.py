@@ -102,8 +102,8 @@ def _style(family: Family) -> Style:
 
 def _lender(known: Mapping[str, tuple[str, Style]], whole: str, style: Style, kind: str, aspect: str) -> str:
     """The family that lends a part: the whole's own unless only another one agrees."""
-    if _agrees(known[whole][1], style, (aspect,)):
-        return whole
+    if _agrees(known[whole][1], style, (aspect,)) or (aspect == "gated" and known[whole][0] == "moe"):
+        return whole  # a dense layer says nothing of experts
     other = _nearest(known, style, kind, (aspect,))
     return other if _agrees(known[other][1], style, (aspect,)) else whole
 
@@ -123,11 +123,12 @@ def _nearest(
     order = list(FAMILIES)
     others = tuple(name for name in _ASPECTS if name != "activation")
 
-    def rank(name: str) -> tuple[int, bool, bool, int, int]:
+    def rank(name: str) -> tuple[int, bool, bool, bool, int, int]:
         its_kind, its_style = known[name]
         return (
             _distance(its_style, style, aspects),
             its_kind != kind,
+            its_style.position == "relative" and its_kind != kind,  # its scores have a table beside them
             name in FAMILIES and FAMILIES[name].norms > 2,
             _distance(its_style, style, others),
             order.index(name) if name in FAMILIES else len(order),

@@ -1,4 +1,4 @@
-"""Saved bytes of experts that every token goes to, which no traced ledger has: a dense layer's, of another width."""
+"""Saved bytes of experts that no traced ledger has: those that every token goes to, and those without a gate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,20 @@ from launcher.planning.memory.kinds.rows import Wanted, find_row
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.polynomial import Polynomial, added
 
-__all__ = ["with_shared_experts"]
+__all__ = ["with_plain_experts", "with_shared_experts"]
+
+
+def with_plain_experts(network: Network, wanted: Wanted, layer: LayerBytes) -> LayerBytes:
+    """The layer with experts of two matrices, where the ledger's have a gate: that and its product are not there."""
+    known = layer.mlp.get("t*k*g", 0)
+    size = 4 if wanted.precision == "fp32" else 2
+    if network.gated_mlp or not network.num_experts or known < 4 * size:
+        return layer
+    return replace(
+        layer,
+        mlp=added(layer.mlp, {"t*k*g": -2 * size}),
+        source=f"{layer.source}; experts without a gate by formula",
+    )
 
 
 def with_shared_experts(network: Network, wanted: Wanted, layer: LayerBytes, *, dense: Lenders) -> LayerBytes:
