@@ -124,6 +124,22 @@ def test_a_capacity_factor_decides_the_slots_of_experts() -> None:
     assert layer(padded, EAGER).saved == layer(padded, sharded(expert=8)).saved
 
 
+def test_an_implementation_without_experts_takes_those_of_transformers() -> None:
+    """Fused kernels are known for dense layers only: experts are Mixtral's, the rest is fused, the source says so."""
+    fused = replace(MIXTRAL, implementation="fused")
+    part = layer(fused, EAGER)
+    assert "experts of transformers/mixtral" in part.source
+    assert layer(replace(fused, num_experts_per_token=4), EAGER).saved > part.saved
+    assert part.saved < layer(MIXTRAL, EAGER).saved
+
+
+def test_experts_without_a_gate_keep_half() -> None:
+    """Two matrices each: what goes into the activation and what comes out, without a gate and its product."""
+    gated, plain = layer(MIXTRAL, EAGER), layer(replace(MIXTRAL, gated_mlp=False), EAGER)
+    assert gated.saved - plain.saved == TOKENS * 2 * 1408 * 2 * 2
+    assert "experts without a gate" in plain.source
+
+
 def test_first_dense_layers_stand_before_the_experts() -> None:
     """Of four layers with one dense, three have experts."""
     named = {part.name: part.repeat for part in parts(replace(MIXTRAL, first_dense_layers=1), EAGER)}

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from launcher.planning.memory.kinds.composing import LayerBytes, piece
+from launcher.planning.memory.kinds.composing import LayerBytes, layer_bytes, piece
 from launcher.planning.memory.kinds.lending import Lenders, family_of
 from launcher.planning.memory.kinds.matrices import shared_width
 from launcher.planning.memory.kinds.rows import Wanted, find_row
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.polynomial import Polynomial, added
 
-__all__ = ["with_plain_experts", "with_shared_experts"]
+__all__ = ["with_plain_experts", "with_routed_experts", "with_shared_experts"]
+
+
+def with_routed_experts(network: Network, wanted: Wanted, layer: LayerBytes) -> LayerBytes:
+    """The layer with Mixtral's experts in place of a dense feed-forward layer, where the ledger knows no experts."""
+    if not network.num_experts or any("k" in names.split("*") for names in layer.mlp):
+        return layer
+    mixtral = Lenders("transformers", "mixtral", "mixtral", "mixtral", "mixtral")
+    lent = layer_bytes(mixtral, wanted, attention_dropout=wanted.dropout)
+    return replace(
+        layer,
+        mlp=lent.mlp,
+        backward=lent.backward,
+        forward=lent.forward,
+        source=f"{layer.source}; experts of {lent.source}",
+    )
 
 
 def with_plain_experts(network: Network, wanted: Wanted, layer: LayerBytes) -> LayerBytes:

@@ -9,7 +9,11 @@ from launcher.catalog.ledgers import families
 from launcher.planning.memory.kinds.attention_forms import with_latent_attention, with_query_norms
 from launcher.planning.memory.kinds.composing import LayerBytes, layer_bytes
 from launcher.planning.memory.kinds.ends import embeddings_part, head_part, norm_size
-from launcher.planning.memory.kinds.experts import with_plain_experts, with_shared_experts
+from launcher.planning.memory.kinds.experts import (
+    with_plain_experts,
+    with_routed_experts,
+    with_shared_experts,
+)
 from launcher.planning.memory.kinds.families import FAMILIES, Family
 from launcher.planning.memory.kinds.holding import grouped, matrix_weights, vectors
 from launcher.planning.memory.kinds.lending import Lenders, family_of, lenders, style_of
@@ -176,7 +180,7 @@ def _ledger(network: Network, setting: Setting, chosen: Lenders, wanted: Wanted,
         wanted_norm=family_of(network).query_norm,
         known_norm=lender.query_norm if lender else "none",
     )
-    layer = with_plain_experts(network, wanted, layer)
+    layer = with_plain_experts(network, wanted, with_routed_experts(network, wanted, layer))
     if not network.num_experts or not shared_width(network):
         return layer
     dense = choose(replace(network, kind="decoder", family=None), setting)
