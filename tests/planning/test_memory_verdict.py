@@ -17,6 +17,7 @@ from launcher.spec.launch import Launch
 from launcher.spec.marks import Origin
 from launcher.spec.model import Model
 from launcher.spec.parallel import DataParallel, Parallel
+from launcher.spec.training import Data
 from launcher.units import parse_amount
 
 GIB = 2**30
@@ -154,3 +155,11 @@ def test_the_budget_is_the_estimate():
     setting = asked.setting(micro_batch_size=4, gradient_accumulation_steps=8)
     assert found == estimate_memory(network=asked.network, setting=setting)
     assert (setting.micro_batch_size, setting.gradient_accumulation_steps, setting.layout.data) == (4, 8, 8)
+
+
+def test_batches_of_many_lengths_hold_more_in_reserve():
+    """Samples that are neither packed nor padded leave blocks of logits that no longer batch can use."""
+    packed = plan_of(data=Data(mean_length=300.0, packing="packed"), micro_batch_size=4, **A100).memory
+    ragged = plan_of(data=Data(mean_length=300.0), micro_batch_size=4, **A100).memory
+    assert ragged.allocated_bytes == packed.allocated_bytes
+    assert ragged.reserved_bytes > packed.reserved_bytes

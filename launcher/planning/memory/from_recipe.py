@@ -102,6 +102,7 @@ def setting_of(
         checkpointing=recipe.activation_checkpointing,
         compile=recipe.compile,
         logits=recipe.loss.logits,
+        variable_lengths=_vary(recipe),
         formats=formats_of(
             precision=precision,
             engine=recipe.launch.engine,
@@ -150,6 +151,12 @@ def _longest(recipe: Recipe) -> int:
         return max(length.input, length.target)
     staged = [stage.sequence_length for stage in recipe.stages if isinstance(stage.sequence_length, int)]
     return max([length or 1, *staged])
+
+
+def _vary(recipe: Recipe) -> bool:
+    """Whether batches differ in length: samples shorter than the sequence that are neither packed nor padded to it."""
+    data, length = recipe.data, recipe.sequence_length
+    return data.packing == "none" and data.mean_length is not None and data.mean_length != length
 
 
 def _layout(recipe: Recipe, layout: LayoutPlan) -> Layout:
