@@ -35,7 +35,7 @@ def embeddings_part(network: Network, setting: Setting, chosen: Lenders, wanted:
         saved = added(saved, {"t*h": stored, "t": 8 if stored == 4 else 4})
     if network.kind == "encoder-decoder" and not of_both(row):
         saved = added(saved, over_targets(saved, crossed=False))
-    saved = beside_inputs(setting, saved, family=chosen.whole)
+    saved = beside_inputs(setting, saved, family=chosen.attention)
     return Part(
         name="embeddings",
         place="first",
@@ -76,16 +76,17 @@ def head_part(
     if network.num_classes:
         return _classifier(network, setting, row.said)
     ends = _loss(network, setting, row, tokens=tokens)
+    idle = frozen_head(network, setting, tokens=tokens)
+    logits, casts = (round(bytes_of(each, sizes, setting)) for each in (ends.logits, casts_of(ends.saved)))
     return Part(
         name="head",
         place="last",
         weights=head_weights(network, family),
-        saved=round(
-            bytes_of(added(ends.saved, frozen_head(network, setting, tokens=tokens), -1), sizes, setting)
-        ),
-        logits=round(bytes_of(ends.logits, sizes, setting)),
+        # a ledger may not have had what a frozen head leaves out
+        saved=max(round(bytes_of(added(ends.saved, idle, -1), sizes, setting)), logits, casts),
+        logits=logits,
         loss=round(bytes_of(ends.loss, sizes, setting)),
-        casts=round(bytes_of(casts_of(ends.saved), sizes, setting)),
+        casts=casts,
         forward_beyond=_unpacked_head(network, setting, logits=ends.logits, tokens=tokens),
         checkpointable=False,
         source=row.said + ends.note,
