@@ -224,3 +224,33 @@ def test_groups_of_their_own():
     root = replace(setting, layout=replace(apart, end_groups=False))
     busy = (replace(LAYER, backward=10**9), LAST)
     assert found(busy, setting).phases["backward"] < found(busy, root).phases["backward"]
+
+
+def test_overlapping_buckets_of_stage_1():
+    """Stage 1 has two buckets too where communication overlaps with the backward pass."""
+    one = big("zero", 1, buffers=Buffers(reduce_bucket=1000)).phases["forward-end"]
+    two = big("zero", 1, buffers=Buffers(reduce_bucket=1000, overlap=True)).phases["forward-end"]
+    assert (one, two) == (10 * GIB * (2 + 12 / 8) + 2 * 1000, 10 * GIB * (2 + 12 / 8) + 4 * 1000)
+
+
+def test_accumulated_gradients_inside_backward():
+    """Gradients of earlier micro-batches stand beside the newest one in every layer's backward pass."""
+    busy = replace(LAYER, backward=10**6)
+    often = found((busy, LAST), gradient_accumulation_steps=2)
+    assert often.phases["backward"] == 4500 * 16 + 4 * 10_000 + 10**6 + 4 * 800
+
+
+def test_other_optimizers_step_in_a_loop():
+    """RMSprop holds one copy of its largest tensor, Lion and LAMB two, SGD none."""
+    steps = {
+        name: found((replace(LAYER, saved=0),), optimizer=name).components["optimizer_transient"]
+        for name in ("sgd", "rmsprop", "lion", "lamb")
+    }
+    assert steps == {"sgd": 0, "rmsprop": 4 * 800, "lion": 8 * 800, "lamb": 8 * 800}
+
+
+def test_tied_but_frozen_weights_have_no_gradients():
+    """A frozen table that both ends share costs its bytes once and no gradients."""
+    first = Part(name="embeddings", place="first", weights=(Weights(count=700, largest=700, trained=0),))
+    last = Part(name="head", place="last", weights=(Weights(count=700, largest=700, trained=0, tied=True),))
+    assert found((first, replace(LAYER, saved=0), last)).phases["backward"] == 4000 * 16 + 4 * 700
