@@ -9,10 +9,9 @@ from launcher.catalog.devices import DEVICES
 from launcher.planning.applied import applied_by, applied_problems
 from launcher.planning.batch import data_parallel_size, solve_batch, solve_global_batch
 from launcher.planning.changed import Key, as_arguments, changed
-from launcher.planning.divisors import divisors
 from launcher.planning.fitting import fitting_problems
 from launcher.planning.layout import solve_layout
-from launcher.planning.memory.budget import budget_of
+from launcher.planning.memory.budget import Budget, budget_of
 from launcher.planning.memory.verdict import verdict_of
 from launcher.planning.model import solve_model
 from launcher.planning.optimizer import precision_plan
@@ -85,7 +84,7 @@ def find_ways_out(
 
 
 def _ways(asked: _Asked) -> Iterator[_Way]:
-    yield from _smaller_micro_batches(asked)
+    yield from _other_micro_batches(asked)
     yield from _same_gradient(asked)
     yield from _sharding(asked)
     yield from _other_optimizer(asked)
@@ -141,17 +140,36 @@ def _tried(asked: _Asked, way: _Way) -> _Tried | None:
     return _Tried(alternative=alternative, fits=verdict == "fits")
 
 
-def _smaller_micro_batches(asked: _Asked) -> Iterator[_Way]:
-    """Divisors below the micro-batch, largest first, with as much more accumulation."""
+def _other_micro_batches(asked: _Asked) -> Iterator[_Way]:
+    """The largest micro-batch that fits, then the smallest there is, with as much accumulation as each needs.
+
+    The largest may be larger than what was asked for: all sequences of a rank at once accumulate no gradients.
+    """
     if asked.recipe.micro_batch_size == "auto":
         return  # it is the largest that fits already
     share = asked.batch.slots_per_step // asked.batch.data_parallel_size
-    for smaller in reversed([size for size in divisors(share) if size < asked.batch.micro_batch_size]):
-        accumulation = share // smaller
-        keys: tuple[Key, ...] = (("micro_batch_size", smaller),)
+    budget = _budget(asked)
+    largest = None if budget is None else budget.largest(sequences=share)
+    for size in dict.fromkeys((largest or 1, 1)):
+        accumulation = share // size
+        keys: tuple[Key, ...] = (("micro_batch_size", size),)
         if asked.recipe.gradient_accumulation_steps != "auto":
             keys = (*keys, ("gradient_accumulation_steps", accumulation))
-        yield _Way(keys=keys, keeps=_EXACT, changes=(f"micro {smaller} x accumulation {accumulation}",))
+        yield _Way(keys=keys, keeps=_EXACT, changes=(f"micro {size} x accumulation {accumulation}",))
+
+
+def _budget(asked: _Asked) -> Budget | None:
+    recipe, cluster = asked.recipe, asked.cluster
+    layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=Origin(origin="derived")).value
+    if layout is None:
+        return None
+    return budget_of(
+        recipe=recipe,
+        layout=layout,
+        cluster=cluster,
+        model=solve_model(recipe).value,
+        measurements=asked.measurements,
+    )
 
 
 def _same_gradient(asked: _Asked) -> Iterator[_Way]:
