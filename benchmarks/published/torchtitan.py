@@ -62,8 +62,9 @@ def _fused(row: Mapping[str, str]) -> bool:
 
 
 def _ends_apart(row: Mapping[str, str]) -> bool:
-    """Embeddings and head are FSDP groups of their own in the B200 tables of late 2025, in the root group before.
+    """Embeddings and head are FSDP groups of their own since July 2025, in the root group before.
 
-    Source: pytorch/torchtitan torchtitan/models/llama3/infra/parallelize.py:apply_fsdp, at either time.
+    The B200 tables are of late 2025; those of H100 and MI300X are taken as older.
+    Source: pytorch/torchtitan@83e694105 (2025-07-28) torchtitan/models/llama3/infra/parallelize.py:apply_fsdp.
     """
     return row["gpu"].startswith("B200")
