@@ -1,8 +1,8 @@
 """ms-swift's tables: LoRA and full fine-tuning on A100-80GB, max_memory_reserved in GiB, the fuller of the devices.
 
 Samples are longer than every max_length of the tables, so the peak is that of a full sequence. Two devices: layers are
-placed one half each (device_map), one micro-batch at a time. Half of the layouts set VARIABLE_LENGTHS
-(launcher/catalog/overheads.py); they are printed apart.
+placed one half each (device_map), one micro-batch at a time. Trainer runs bf16 models under autocast. Half of the
+layouts set VARIABLE_LENGTHS (launcher/catalog/overheads.py); they are printed apart.
 """
 
 from __future__ import annotations
@@ -80,4 +80,12 @@ def map_row(row: Mapping[str, str]) -> Case | str:
         outcome=rows.outcome(row),
         **rows.cap(row),
     )
-    return replace(case, calibration=in_calibration_half(case))
+    halved = replace(case, calibration=in_calibration_half(case))
+    if not row["model"].startswith("qwen"):
+        return halved
+    # halves were dealt before the first Qwen's own code was told from Qwen2's
+    return replace(
+        halved,
+        network=replace(network, implementation="qwen"),
+        setting=replace(case.setting, formats=replace(rows.PURE, wide_loss=True)),
+    )

@@ -74,7 +74,8 @@ def estimate_parts(*, parts: tuple[Part, ...], setting: Setting) -> Estimate:
     for number, stretches in enumerate(staged):
         state = stage_bytes(stretches, setting, first=number == 0, weighed=weighed)
         host = max(host, state.total.host)
-        found.append(_stage(number, peaks(state), extra=extra.expected, setting=setting))
+        stranded = sum(stretch.part.stranded for stretch in stretches)
+        found.append(_stage(number, peaks(state), extra=extra.expected, stranded=stranded, setting=setting))
     worst = max(found, key=lambda each: each.allocated)
     allocated = Band(
         low=round((worst.allocated - extra.expected) * MODEL_ERROR.low) + extra.low,
@@ -116,7 +117,12 @@ def estimate_parts(*, parts: tuple[Part, ...], setting: Setting) -> Estimate:
 
 
 def _stage(
-    number: int, phases: Mapping[Phase, Mapping[str, int]], *, extra: int, setting: Setting
+    number: int,
+    phases: Mapping[Phase, Mapping[str, int]],
+    *,
+    extra: int,
+    stranded: int,
+    setting: Setting,
 ) -> StageEstimate:
     sizes = {phase: sum(components.values()) + extra for phase, components in phases.items()}
     phase = max(sizes, key=lambda name: sizes[name])
@@ -124,6 +130,8 @@ def _stage(
     components["workspaces"] = extra
     beside = phases["optimizer-step"]["optimizer_transient"] if flattens(setting) else 0
     held = {name: size + (beside if name != "optimizer-step" else 0) for name, size in sizes.items()}
+    if setting.device_kind != "cpu":
+        held["forward-end"] += stranded
     fullest = max(held, key=lambda name: kept(held[name], uneven=phases[name]["logits"], setting=setting))
     return StageEstimate(
         stage=number,

@@ -60,6 +60,8 @@ class Part:
     """Last part only: held at the first operation of the backward pass beyond what is saved (gradients of logits)."""
     logits: int = 0
     """Last part only: share of saved that belongs to logits and loss."""
+    stranded: int = 0
+    """Last part only: blocks of the forward pass that the allocator keeps, and that are too small for its end."""
     casts: int = 0
     """Share of saved that does not grow with micro-batches in flight: autocast copies of weights."""
     buffer: int = 0

@@ -22,6 +22,9 @@ class Formats:
     state_bytes: int = 4
     """Of one number of an optimizer state."""
     reduce_bytes: int = 4
+    wide_loss: bool = False
+    """Whether the loss is in fp32 although weights, and what layers hand on, have 16 bits: autocast over such a model,
+    which casts nothing else of it. Matters where the implementation does not take its loss in fp32 itself."""
     main_gradient_bytes: int = 0
     """fp32 copies of gradients that stay beside them from step to step (Megatron fp16)."""
 

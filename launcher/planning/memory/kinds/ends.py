@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, log2
 
 from launcher.planning.memory.kinds.beside import beside_inputs
@@ -86,6 +86,7 @@ def head_part(
         saved=max(round(bytes_of(added(ends.saved, idle, -1), sizes, setting)), logits, casts),
         logits=logits,
         loss=round(bytes_of(ends.loss, sizes, setting)),
+        stranded=round(bytes_of(ends.stranded, sizes, setting)),
         casts=casts,
         forward_beyond=_unpacked_head(network, setting, logits=ends.logits, tokens=tokens),
         checkpointable=False,
@@ -108,6 +109,7 @@ class _Ends:
     saved: Polynomial
     logits: Polynomial
     loss: Polynomial
+    stranded: Polynomial = field(default_factory=dict)
     note: str = ""
 
 
@@ -175,11 +177,12 @@ def _loss(network: Network, setting: Setting, row: Row, *, tokens: str) -> _Ends
     gradients of input and weight); fused: Wijmans et al. 2024, arXiv:2411.09009 (only a log-sum-exp is kept).
     """
     own = row.data.get(f"last_{setting.logits}")
-    last = own or row.data["last"]
+    wide = row.data.get("last_wide") if setting.formats.wide_loss else None
+    last = own or wide or row.data["last"]
     parts = {name: last[name] for name in ("saved", "logits", "loss")}
     if tokens == "u" and not of_both(row):
         parts = {name: over_targets(value, crossed=False) for name, value in parts.items()}
-    full = _Ends(**parts)
+    full = _Ends(**parts, stranded=last.get("stranded", {}))
     if setting.logits == "full" or own:
         return full
     size = compute_bytes(setting)
