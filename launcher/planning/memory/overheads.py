@@ -43,10 +43,11 @@ def fragmentation(setting: Setting) -> Spread:
 
 
 def flattens(setting: Setting) -> bool:
-    """Whether the step needs blocks as large as all of a rank's gradients: DeepSpeed's ZeRO 1 and 2 flatten them.
+    """Whether the step needs blocks as large as the gradients that it takes at once: DeepSpeed's ZeRO flattens them.
 
     Such blocks do not fit between those that the passes left in the allocator's cache, so it comes to hold both.
-    Source: pytorch@v2.13.0 c10/cuda/CUDACachingAllocator.cpp: blocks of different segments are never merged.
+    Source: pytorch@v2.13.0 c10/cuda/CUDACachingAllocator.cpp: blocks of different segments are never merged;
+    DeepSpeed@0.19.8 deepspeed/runtime/zero/stage3.py:_prepare_fp32_grad_for_sub_group.
     Checked: nvidia-smi's figures of bigscience's chronicles, within a few per cent where their sum stands.
     """
     layout = setting.layout
@@ -54,7 +55,7 @@ def flattens(setting: Setting) -> bool:
         setting.device_kind != "cpu"
         and setting.engine == "deepspeed"
         and layout.strategy == "zero"
-        and layout.zero_stage in (1, 2)
+        and layout.zero_stage in (1, 2, 3)
         and layout.offload == "none"
     )
 
