@@ -20,6 +20,13 @@ class Unit:
     count: int = 0
     trained: int = 0
     largest: int = 0
+    resting: float = 0.0
+    """Bytes of those that rest in a format of their own (a quantized base), which is also how they are gathered."""
+    resting_count: int = 0
+
+    def gathered(self, each: float) -> float:
+        """Bytes whole, at `each` bytes per number where no weight has its own format."""
+        return each * (self.count - self.resting_count) + self.resting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +59,15 @@ class Traffic:
     root_gradients: int = 0
     """Whole gradients of the root group, from the loss to the end of the backward pass."""
 
-    def whole(self, *, each: int, left: int, passed: int, copy: int, groups: int) -> int:
+    def whole(self, *, each: int, left: int, passed: int, copy: Unit, groups: int) -> int:
         """Bytes of weights gathered when `passed` parameters are behind the backward pass and `left` before it.
 
-        `groups`: copies of `copy` parameters that FSDP holds gathered at once.
+        `groups`: copies of `copy` that FSDP holds gathered at once.
         """
-        fetched = round(self.gathered_each * copy * groups)
         if not self.turn:
-            return self.gathered + fetched
-        return self.gathered + each * min(left, max(self.turn - passed, copy + 2 * self.ahead))
+            fetched = copy.gathered(self.gathered_each) * groups if self.gathered_each else 0
+            return self.gathered + round(fetched)
+        return self.gathered + each * min(left, max(self.turn - passed, copy.count + 2 * self.ahead))
 
 
 def unit(shares: tuple[Share, ...]) -> Unit:
@@ -69,6 +76,8 @@ def unit(shares: tuple[Share, ...]) -> Unit:
         count=sum(share.count for share in shares),
         trained=sum(share.trained for share in shares),
         largest=max((share.largest for share in shares if share.trained), default=0),
+        resting=sum(share.count * share.stored_bytes for share in shares if share.stored_bytes is not None),
+        resting_count=sum(share.count for share in shares if share.stored_bytes is not None),
     )
 
 
@@ -137,24 +146,26 @@ def _ddp(trained: int, setting: Setting) -> int:
 def _fsdp(stretches: tuple[Stretch, ...], units: tuple[Unit, ...], setting: Setting) -> Traffic:
     """Bytes that FSDP gathers and reduces: layers are groups, everything else is the root group unless told apart.
 
-    The root group stays whole to the end of the backward pass, and so do its gradients.
+    The root group stays whole to the end of the backward pass, and so do its gradients. Quantized weights are gathered
+    as they rest (pytorch/ao@v0.9.0 torchao/dtypes/nf4tensor.py:fsdp_pre_all_gather).
     Source: pytorch@v2.13.0 torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py, _fsdp_collectives.py;
     pytorch/torchtitan@main torchtitan/models/llama3/infra/parallelize.py:apply_fsdp (ends in groups of their own).
     """
     formats, apart = setting.formats, setting.layout.end_groups
     each = min(compute_bytes(formats), formats.parameter_bytes)
-    root = root_trained = body = first = 0
+    root = body = 0.0
+    root_trained = first = 0
     for stretch, one in zip(stretches, units, strict=True):
         if stretch.part.place == "body":
-            body += one.count * stretch.copies
+            body += one.gathered(each) * stretch.copies
             continue
-        root += one.count * stretch.copies
+        root += one.gathered(each) * stretch.copies
         root_trained += one.trained * stretch.copies
         first += one.trained if stretch.part.place == "first" else 0
-    kept = body if setting.layout.zero_stage == 2 else 0
-    ends = root if kept or not apart else 0
+    kept = body if setting.layout.zero_stage == 2 else 0.0
+    ends = root if kept or not apart else 0.0
     return Traffic(
-        gathered=each * (ends + kept),
+        gathered=round(ends + kept),
         gathered_each=0.0 if kept else each,
         whole_each=each,
         reduce_each=formats.reduce_bytes,

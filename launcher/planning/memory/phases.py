@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from launcher.planning.memory.buffers import Unit
 from launcher.planning.memory.formats import compute_bytes
 from launcher.planning.memory.gradients import torch_steps
 from launcher.planning.memory.pipeline import Stretch
@@ -61,7 +62,11 @@ def _forward_end(stage: StageBytes) -> _Moment:
     pairs = zip(stage.units, stage.stretches, strict=True)
     # FSDP has fetched the last layer by then, and holds the head where that is a group of its own
     apart = "last" if stage.setting.layout.end_groups else "body"
-    copy = max((one.count for one, stretch in pairs if stretch.part.place in ("body", apart)), default=0)
+    copy = max(
+        (one for one, stretch in pairs if stretch.part.place in ("body", apart)),
+        key=lambda one: one.gathered(compute_bytes(stage.setting.formats)),
+        default=Unit(),
+    )
     return _Moment(
         activations=sum(
             stage.kept(number, stretch.passing) + stage.kept(number, stretch.waiting, waiting=True)
@@ -115,7 +120,7 @@ def _backward(stage: StageBytes) -> Iterator[_Moment]:
                     each=each,
                     left=count - passed - one.count * behind,
                     passed=passed + one.count * behind,
-                    copy=one.count,
+                    copy=one,
                     groups=groups,
                 ),
                 communication=moving.always
@@ -146,7 +151,7 @@ def _backward_end(stage: StageBytes, *, waiting: int) -> _Moment:
         activations=waiting,
         gradients=plan.end + (plan.newest_each * first if plan.newest_end else 0) + 2 * stage.tied,
         # FSDP gives the root group back before it reduces its gradients
-        gathered=moving.whole(each=each, left=first, passed=count, copy=first, groups=0)
+        gathered=moving.whole(each=each, left=first, passed=count, copy=Unit(count=first), groups=0)
         if moving.turn
         else 0,
         communication=moving.always
