@@ -202,7 +202,8 @@ def _evaluated(layer: LayerBytes, network: Network, setting: Setting) -> Part:
     both = max((sum(moment) for moment in moments), default=0)
     return Part(
         name="layer",
-        saved=value(layer.norm) + value(layer.attention) + value(layer.core) + value(layer.mlp),
+        # a ledger may not have had what a frozen layer leaves out
+        saved=sum(max(value(piece), value(casts_of(piece))) for piece in pieces),
         core=value(layer.core),
         boundary=value(layer.boundary or {"t*h": compute_bytes(setting)}),
         backward=max(0, held),
