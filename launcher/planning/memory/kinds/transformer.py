@@ -197,13 +197,15 @@ def _evaluated(layer: LayerBytes, network: Network, setting: Setting) -> Part:
         return max(0, raw(polynomial))
 
     pieces = (layer.norm, layer.attention, layer.core, layer.mlp)
-    moments = [(raw(held), raw(made)) for held, made in layer.backward]
+    # a ledger may not have had what a frozen layer leaves out
+    saved = sum(max(value(piece), value(casts_of(piece))) for piece in pieces)
+    # no moment frees more than was saved, though a borrowed piece may save less than its lender's moments free
+    moments = [(max(raw(held), -saved), raw(made)) for held, made in layer.backward]
     held = max((one for one, _ in moments), default=0)
     both = max((sum(moment) for moment in moments), default=0)
     return Part(
         name="layer",
-        # a ledger may not have had what a frozen layer leaves out
-        saved=sum(max(value(piece), value(casts_of(piece))) for piece in pieces),
+        saved=saved,
         core=value(layer.core),
         boundary=value(layer.boundary or {"t*h": compute_bytes(setting)}),
         backward=max(0, held),
