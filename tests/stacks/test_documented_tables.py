@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from published import LLAMA_405B
+from published_rates import LLAMA_405B
 
 from launcher.planning import conventions
 from launcher.planning.accumulation import loss_scale, slot_of

@@ -1,7 +1,7 @@
 """Published tables that are the output of a rule or a unit, planned from their first row."""
 
 import pytest
-from published import LLAMA_405B
+from published_rates import LLAMA_405B
 
 from launcher.api import load_recipe, plan
 from launcher.planning.learning_rate import learning_rate_at

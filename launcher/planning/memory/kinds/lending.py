@@ -53,7 +53,14 @@ def family_of(network: Network) -> Family:
 @cache
 def _nearest_family(kind: str, style: Style) -> Family:
     fitting = [family for family in FAMILIES.values() if family.kind == kind] or list(FAMILIES.values())
-    return min(fitting, key=lambda family: _distance(_style(family), style))
+    alike = tuple(name for name in _ASPECTS if name != "position")
+
+    def apart(family: Family) -> int:
+        # positions that leave a layer's bytes alone still come with tables and norms of their own
+        moved = _ASPECTS["position"] if family.position != style.position else 0
+        return _distance(_style(family), style, alike) + moved
+
+    return min(fitting, key=apart)
 
 
 @cache
