@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from math import isqrt
 
-__all__ = ["divisors", "largest_divisor"]
+__all__ = ["divisors", "largest_divisor", "last_fitting"]
 
 
 def divisors(number: int) -> tuple[int, ...]:
@@ -16,3 +18,9 @@ def divisors(number: int) -> tuple[int, ...]:
 def largest_divisor(*, number: int, cap: int) -> int:
     """Largest divisor of a number that is at most `cap`."""
     return next(candidate for candidate in range(min(number, cap), 0, -1) if number % candidate == 0)
+
+
+def last_fitting(sizes: Sequence[int], fits: Callable[[int], bool]) -> int | None:
+    """The last of ascending sizes that fits, where every size before one that fits does; None where none does."""
+    count = bisect_left(sizes, x=True, key=lambda size: not fits(size))
+    return sizes[count - 1] if count else None

@@ -70,7 +70,14 @@ def solve_memory(
     if verdict == "does-not-fit":
         from launcher.planning.memory.ways_out import find_ways_out
 
-        alternatives = find_ways_out(recipe=recipe, cluster=cluster, batch=batch, measurements=measurements)
+        alternatives = find_ways_out(
+            recipe=recipe,
+            cluster=cluster,
+            layout=layout,
+            batch=batch,
+            budget=budget,
+            measurements=measurements,
+        )
     return MemoryBlock(
         verdict=verdict,
         plan=plan,

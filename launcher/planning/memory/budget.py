@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from launcher.planning.divisors import divisors
+from launcher.planning.divisors import divisors, last_fitting
 from launcher.planning.memory.counting import Parameters, count_parameters
 from launcher.planning.memory.estimate import Estimate, estimate_memory
 from launcher.planning.memory.from_recipe import network_of, setting_of
@@ -108,11 +107,10 @@ class Budget:
         """
         if self.fits(micro_batch_size=sequences, sequences=sequences):
             return sequences
-        smaller = divisors(sequences)[:-1]
-        fitting = bisect_left(
-            smaller, x=True, key=lambda size: not self.fits(micro_batch_size=size, sequences=sequences)
+        return last_fitting(
+            divisors(sequences)[:-1],
+            lambda size: self.fits(micro_batch_size=size, sequences=sequences),
         )
-        return smaller[fitting - 1] if fitting else None
 
     def setting(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Setting:
         """One split of the batch, as the memory model takes it."""

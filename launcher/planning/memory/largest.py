@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from launcher.planning.divisors import divisors
+from launcher.planning.divisors import divisors, last_fitting
 from launcher.planning.memory.estimate import Band, estimate_memory
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.setting import Setting
@@ -25,20 +25,14 @@ def max_micro_batch_size(
 
     The rest of the rank's sequences is accumulated, so the global batch stays what it is.
     """
-    sizes = divisors(sequences_per_rank)
-    fitting = None
-    low, high = 0, len(sizes) - 1
-    while low <= high:
-        middle = (low + high) // 2
-        size = sizes[middle]
+
+    def fits(size: int) -> bool:
         tried = replace(
             setting, micro_batch_size=size, gradient_accumulation_steps=sequences_per_rank // size
         )
-        if _of(estimate_memory(network=network, setting=tried).device, band) <= limit_bytes:
-            fitting, low = size, middle + 1
-        else:
-            high = middle - 1
-    return fitting
+        return _of(estimate_memory(network=network, setting=tried).device, band) <= limit_bytes
+
+    return last_fitting(divisors(sequences_per_rank), fits)
 
 
 def _of(value: Band, band: str) -> int:

@@ -14,12 +14,11 @@ from launcher.planning.layout import solve_layout
 from launcher.planning.memory.budget import Budget, budget_of
 from launcher.planning.memory.verdict import verdict_of
 from launcher.planning.model import solve_model
-from launcher.planning.optimizer import precision_plan
 from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
 from launcher.spec.measurement import Measurement
 from launcher.spec.parallel import Parallel
-from launcher.spec.plan import Alternative, BatchPlan
+from launcher.spec.plan import Alternative, BatchPlan, LayoutPlan
 from launcher.spec.recipe import EncoderDecoderLength, Recipe
 
 __all__ = ["find_ways_out"]
@@ -53,18 +52,33 @@ class _Asked:
 
     recipe: Recipe
     cluster: Cluster
+    layout: LayoutPlan
     batch: BatchPlan
-    measurements: Sequence[Measurement] = ()
+    budget: Budget
+    measurements: Sequence[Measurement]
 
 
 def find_ways_out(
-    *, recipe: Recipe, cluster: Cluster, batch: BatchPlan, measurements: Sequence[Measurement] = ()
+    *,
+    recipe: Recipe,
+    cluster: Cluster,
+    layout: LayoutPlan,
+    batch: BatchPlan,
+    budget: Budget,
+    measurements: Sequence[Measurement] = (),
 ) -> tuple[Alternative, ...]:
     """Changes under which the plan fits or is tight: first those that keep the gradient, then those that do not.
 
     A change that is not enough by itself is offered together with the ones before it that keep the gradient too.
     """
-    asked = _Asked(recipe=recipe, cluster=cluster, batch=batch, measurements=measurements)
+    asked = _Asked(
+        recipe=recipe,
+        cluster=cluster,
+        layout=layout,
+        batch=batch,
+        budget=budget,
+        measurements=measurements,
+    )
     found: dict[tuple[str, ...], _Tried] = {}
     ways = list(_ways(asked))
     for way in ways:
@@ -148,28 +162,13 @@ def _other_micro_batches(asked: _Asked) -> Iterator[_Way]:
     if asked.recipe.micro_batch_size == "auto":
         return  # it is the largest that fits already
     share = asked.batch.slots_per_step // asked.batch.data_parallel_size
-    budget = _budget(asked)
-    largest = None if budget is None else budget.largest(sequences=share)
-    for size in dict.fromkeys((largest or 1, 1)):
+    largest = asked.budget.largest(sequences=share) or 1
+    for size in dict.fromkeys((largest, 1)):
         accumulation = share // size
         keys: tuple[Key, ...] = (("micro_batch_size", size),)
         if asked.recipe.gradient_accumulation_steps != "auto":
             keys = (*keys, ("gradient_accumulation_steps", accumulation))
         yield _Way(keys=keys, keeps=_EXACT, changes=(f"micro {size} x accumulation {accumulation}",))
-
-
-def _budget(asked: _Asked) -> Budget | None:
-    recipe, cluster = asked.recipe, asked.cluster
-    layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=Origin(origin="derived")).value
-    if layout is None:
-        return None
-    return budget_of(
-        recipe=recipe,
-        layout=layout,
-        cluster=cluster,
-        model=solve_model(recipe).value,
-        measurements=asked.measurements,
-    )
 
 
 def _same_gradient(asked: _Asked) -> Iterator[_Way]:
@@ -189,9 +188,8 @@ def _same_gradient(asked: _Asked) -> Iterator[_Way]:
 
 def _sharding(asked: _Asked) -> Iterator[_Way]:
     """States divided over the data-parallel ranks, or in host memory."""
-    recipe = asked.recipe
-    layout = solve_layout(recipe=recipe, cluster=asked.cluster, cluster_origin=Origin(origin="derived")).value
-    if layout is None or recipe.model.kind == "module":
+    recipe, layout = asked.recipe, asked.layout
+    if recipe.model.kind == "module":
         return
     ranks = data_parallel_size(layout)
     data = recipe.parallel.data if isinstance(recipe.parallel, Parallel) else Parallel().data
@@ -265,12 +263,9 @@ def _other_training(asked: _Asked) -> Iterator[_Way]:
 
 
 def _lower_precision(asked: _Asked) -> Iterator[_Way]:
-    layout = solve_layout(
-        recipe=asked.recipe, cluster=asked.cluster, cluster_origin=Origin(origin="derived")
-    ).value
-    if layout is None or precision_plan(recipe=asked.recipe, layout=layout).compute != "fp32":
+    if asked.budget.precision.compute != "fp32":
         return
-    name = "bf16" if DEVICES[layout.device].has_bf16 else "fp16"
+    name = "bf16" if DEVICES[asked.layout.device].has_bf16 else "fp16"
     yield _Way(keys=(("precision", name),), keeps=("batch", "model"), changes=(f"computes in {name}",))
 
 
