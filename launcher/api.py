@@ -38,6 +38,7 @@ def plan(recipe: Recipe, *, environ: Mapping[str, str] | None = None, measured: 
     from launcher.discovery.traces import read_traces
     from launcher.planning.plan import make_plan
 
+    recipe = _read_beside(recipe)
     cluster, origin = _machines(recipe, environ)
     if recipe.model.kind == "module":
         recipe = replace(recipe, traces=read_traces(recipe))
@@ -73,7 +74,7 @@ def usable_bytes(recipe: Recipe, plan: RunPlan, *, environ: Mapping[str, str] | 
 def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> LaunchBundle:
     """Files and commands of a plan, read back and compared with it number by number.
 
-    hosts: one name per node; `localhost` for a single node when empty.
+    hosts: one name per node; those of the plan's hostfile when empty, and `localhost` for a single node without one.
     Raises PlanError for keys that are not yet carried out, EngineError for what the engine cannot render.
     """
     from launcher.discovery.plugins import find_plugin
@@ -83,7 +84,7 @@ def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> Launc
     refused = unsupported(recipe)
     if refused:
         raise PlanError(_located(refused, recipe), plan=plan.to_dict())
-    names = tuple(hosts) or _host_names(plan.layout.num_nodes)
+    names = tuple(hosts) or plan.launch.hosts or _host_names(plan.layout.num_nodes)
     try:
         rendered = find_plugin("launcher.engines", plan.launch.engine).render(plan, names)
         bundle: LaunchBundle = find_plugin("launcher.executors", plan.launch.executor).render(plan, rendered)
@@ -93,6 +94,14 @@ def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> Launc
     if wrong:
         raise EngineError(_located(wrong, recipe))
     return bundle
+
+
+def _read_beside(recipe: Recipe) -> Recipe:
+    """With what the recipe's other files say: its hostfile and its site's job file. Raises RecipeError."""
+    from launcher.discovery.hostfile import with_hosts
+    from launcher.loading.templates import with_template
+
+    return with_template(with_hosts(recipe))
 
 
 def _machines(recipe: Recipe, environ: Mapping[str, str] | None) -> tuple[Cluster, Origin]:
@@ -108,7 +117,12 @@ def _machines(recipe: Recipe, environ: Mapping[str, str] | None) -> tuple[Cluste
 
 
 def _host_names(num_nodes: int) -> tuple[str, ...]:
-    return ("localhost",) if num_nodes == 1 else tuple(f"node-{rank}" for rank in range(num_nodes))
+    """Of nodes that nobody named: only the job learns where the first one is."""
+    from launcher.spec.bundle import MAIN_ADDRESS
+
+    if num_nodes == 1:
+        return ("localhost",)
+    return (MAIN_ADDRESS, *(f"node-{rank}" for rank in range(1, num_nodes)))
 
 
 def _plugin_problems(result: RunPlan) -> tuple[Problem, ...]:
@@ -116,8 +130,6 @@ def _plugin_problems(result: RunPlan) -> tuple[Problem, ...]:
     from launcher.discovery.plugins import find_plugin
 
     plugins = [("launcher.engines", result.launch.engine), ("launcher.executors", result.launch.executor)]
-    if any(p.code == "not-yet-used" and p.path == "launch.executor" for p in result.problems):
-        plugins.pop()  # a name of the contract without a package yet: planning has said so
     found: list[Problem] = []
     for group, name in plugins:
         try:

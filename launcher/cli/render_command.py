@@ -78,7 +78,7 @@ def _default_folder(plan: RunPlan) -> Path:
 
 
 def _lines(placed: LaunchBundle, plan: RunPlan) -> list[str]:
-    from launcher.handoff.shell import command_line
+    from launcher.spec.shell import command_line
 
     workdir = None if Path(plan.launch.workdir) == Path.cwd() else plan.launch.workdir
     lines = []
@@ -90,7 +90,7 @@ def _lines(placed: LaunchBundle, plan: RunPlan) -> list[str]:
 
 
 def _for_wrapper(what: str, command: NodeCommand, plan: RunPlan, directory: Path) -> str:
-    from launcher.handoff.shell import quote, settings
+    from launcher.spec.shell import quote, settings
 
     if what == "argv":
         return " ".join(map(quote, command.argv))

@@ -8,7 +8,7 @@ from pathlib import Path
 from launcher.handoff.order import Order, job_commands, placed_bundle
 from launcher.handoff.papers import run_papers
 from launcher.handoff.run_folder import run_name
-from launcher.handoff.shell import command_line
+from launcher.spec.shell import command_line
 
 __all__ = ["dry_run_lines"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from launcher.handoff.environment import job_environment
 from launcher.handoff.order import Order, job_commands
-from launcher.handoff.shell import command_line
-from launcher.spec.bundle import LaunchBundle
+from launcher.spec.bundle import LaunchBundle, NodeCommand
 from launcher.spec.plan import RunPlan
+from launcher.spec.shell import command_line
 
 __all__ = ["MANIFEST", "bundle_papers", "run_papers"]
 
@@ -29,10 +29,9 @@ def bundle_papers(*, plan: RunPlan, bundle: LaunchBundle, placed: LaunchBundle) 
         "plan_hash": plan.plan_hash,
         "workdir": plan.launch.workdir,
         "files": {name: _sha256(text) for name, text in sorted(files.items())},
-        "commands": [
-            {"node_rank": each.node_rank, "host": each.host, "argv": list(each.argv), "env": dict(each.env)}
-            for each in placed.commands
-        ],
+        "commands": [_command(each) for each in placed.commands],
+        "nodes": [_command(each) for each in placed.nodes],
+        "stop": [list(words) for words in placed.stop],
     }
     return {**files, MANIFEST: _json(manifest)}
 
@@ -80,12 +79,22 @@ def environment_text(order: Order) -> str:
     )
 
 
+def _command(command: NodeCommand) -> dict[str, Any]:
+    return {
+        "node_rank": command.node_rank,
+        "host": command.host,
+        "argv": list(command.argv),
+        "env": dict(command.env),
+    }
+
+
 def _bundle_hash(bundle: LaunchBundle) -> str:
     """sha256 over files and commands before they are placed, so that it is the same in every folder."""
     content = {
         "files": dict(bundle.files),
         "commands": [
-            [each.node_rank, each.host, list(each.argv), dict(each.env)] for each in bundle.commands
+            [each.node_rank, each.host, list(each.argv), dict(each.env)]
+            for each in (*bundle.commands, *bundle.nodes)
         ],
     }
     return _sha256(json.dumps(content, sort_keys=True))

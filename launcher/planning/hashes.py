@@ -55,7 +55,9 @@ def plan_hash(plan: RunPlan) -> str:
     """sha256 of what is rendered from a plan, as hexadecimal; what the ranks of a job compare."""
     plain = {key: value for key, value in plan.to_dict().items() if key not in _NOT_IN_PLAN_HASH}
     plain["model"] = {key: value for key, value in plain["model"].items() if key not in _COUNTS}
-    plain["launch"] = {key: value for key, value in plain["launch"].items() if key != "workdir"}
+    plain["launch"] = {
+        key: value for key, value in plain["launch"].items() if key not in {"workdir", "hosts"}
+    }
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "paths"}
     plain["origins"] = {
         path: {key: value for key, value in origin.items() if key != "file"}

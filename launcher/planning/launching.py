@@ -9,6 +9,8 @@ from typing import Any
 
 from launcher.planning.schedule import Timeline, samples_of
 from launcher.spec.cluster import Cluster
+from launcher.spec.launch import Launch
+from launcher.spec.place import ContainerPlan, SlurmPlan
 from launcher.spec.plan import LaunchPlan, LayoutPlan
 from launcher.spec.recipe import Recipe
 from launcher.units import Amount
@@ -51,6 +53,36 @@ def launch_plan(*, recipe: Recipe, cluster: Cluster, layout: LayoutPlan) -> Laun
         handshake_seconds=float(launch.timeouts.handshake.number),
         stall_seconds=float(launch.timeouts.stall.number),
         grace_seconds=float(launch.timeouts.grace.number),
+        hosts=recipe.hosts[: layout.num_nodes],
+        interface=network.interface,
+        setup=launch.setup,
+        container=_container(launch),
+        slurm=_slurm(launch),
+        template=recipe.template,
+        resume_args=recipe.resume.args if recipe.resume else (),
+    )
+
+
+def _container(launch: Launch) -> ContainerPlan | None:
+    given = launch.container
+    if given is None:
+        return None
+    return ContainerPlan(image=given.image, mounts=given.mounts, runtime=given.runtime)
+
+
+def _slurm(launch: Launch) -> SlurmPlan | None:
+    given = launch.slurm
+    if given is None:
+        return None
+    return SlurmPlan(
+        partition=given.partition,
+        account=given.account,
+        constraint=given.constraint,
+        time_seconds=None if given.time is None else float(given.time.number),
+        signal=given.signal,
+        requeue=given.requeue,
+        array=given.array,
+        extra=given.extra,
     )
 
 

@@ -39,9 +39,9 @@ def not_yet_used(recipe: Recipe) -> tuple[Problem, ...]:
     )
 
 
-def unsupported(recipe: Recipe, *, running: bool = False) -> tuple[Problem, ...]:
-    """Errors for keys that rendering would have to leave out; running: and for what can only be rendered."""
-    found = [
+def unsupported(recipe: Recipe) -> tuple[Problem, ...]:
+    """Errors for keys that rendering would have to leave out."""
+    return tuple(
         Problem(
             code="not-yet-supported",
             path=row.path,
@@ -50,19 +50,6 @@ def unsupported(recipe: Recipe, *, running: bool = False) -> tuple[Problem, ...]
         )
         for row, value in _in_use(recipe)
         if row.refuses
-    ]
-    cluster = recipe.cluster
-    if running and isinstance(cluster, Cluster) and isinstance(cluster.nodes, int) and cluster.nodes > 1:
-        found.append(_several_nodes(cluster.nodes))
-    return tuple(found)
-
-
-def _several_nodes(nodes: int) -> Problem:
-    return Problem(
-        code="not-yet-supported",
-        path="cluster.nodes",
-        message=f"`cluster.nodes: {nodes}` is not started from here yet; expected 1",
-        hint="use `batchwright render` and start the printed command on every node",
     )
 
 
@@ -102,23 +89,9 @@ def _stream(recipe: Recipe) -> str | None:
     return "stream" if recipe.data.kind == "stream" and recipe.launch.runtime else None
 
 
-def _executor(recipe: Recipe) -> str | None:
-    name = recipe.launch.executor
-    return name if name in {"ssh", "slurm", "kubernetes"} else None
-
-
-def _interface(recipe: Recipe) -> str | None:
-    name = recipe.launch.network.interface
-    return None if name == "auto" else name
-
-
 def _engine_schedule(recipe: Recipe) -> str | None:
     owner = recipe.schedule.owner
     return owner if owner.startswith("engine:") else None
-
-
-def _setup(recipe: Recipe) -> str | None:
-    return counted(len(recipe.launch.setup), "command") if recipe.launch.setup else None
 
 
 def _context_algorithm(recipe: Recipe) -> str | None:
@@ -150,6 +123,13 @@ def _of_cluster(name: str) -> Callable[[Recipe], Any]:
     return value
 
 
+def _resume(recipe: Recipe) -> Any:
+    """Slurm's requeue and array start again what resume.args continue; nothing else does yet."""
+    slurm = recipe.launch.slurm
+    restarted = slurm is not None and (slurm.requeue or slurm.array > 1)
+    return None if restarted else recipe.resume
+
+
 def _links(recipe: Recipe) -> Interconnect | None:
     links = _cluster(recipe).interconnect
     return links if links.within_node or links.between_nodes else None
@@ -166,7 +146,6 @@ LATER: tuple[Later, ...] = (
     Later("schedule.owner", _engine_schedule, "the plan shows its own curve"),
     Later("cluster.nodes", _node_range, "the plan takes the upper number"),
     Later("cluster.groups", _groups, "the plan takes all their nodes, each with the devices of the smallest"),
-    Later("cluster.hostfile", _of_cluster("hostfile"), "hosts are not read from it"),
     Later("parallel.virtual_pipeline", _virtual_pipeline, _PRICED),
     Later("parallel.sequence", _written("parallel.sequence"), _PRICED),
     Later("parallel.context.algorithm", _context_algorithm, _BARE),
@@ -176,14 +155,8 @@ LATER: tuple[Later, ...] = (
         _written("parallel.data.replicate"),
         _PRICED,
     ),
-    Later("launch.executor", _executor, "the job can only be started on this machine"),
-    Later("launch.network.interface", _interface, "the ranks choose one themselves"),
-    Later("launch.setup", _setup, _BARE),
-    Later("launch.container", _written("launch.container"), _BARE),
-    Later("launch.slurm", _written("launch.slurm"), _BARE),
-    Later("launch.template", _written("launch.template"), _BARE),
     Later("launch.restarts", _written("launch.restarts"), "a failed job stays failed"),
-    Later("resume", _written("resume"), "every run starts anew"),
+    Later("resume", _resume, "every run starts anew"),
     # estimates only: the job is the same without them
     Later("cluster.interconnect", _links, _ESTIMATES, refuses=False),
     Later("cluster.time_limit", _of_cluster("time_limit"), _ESTIMATES, refuses=False),

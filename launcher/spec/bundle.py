@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-__all__ = ["MAIN_PORT", "RUN_DIR", "LaunchBundle", "NodeCommand", "port_of"]
+__all__ = [
+    "MAIN_ADDRESS",
+    "MAIN_PORT",
+    "PYTHON",
+    "RUN_DIR",
+    "RUN_ID",
+    "LaunchBundle",
+    "NodeCommand",
+    "encoded",
+    "port_of",
+]
 
 RUN_DIR = "\0run-dir\0"
 """Stands for the folder the bundle will lie in, in argv, env and file text. NUL: no recipe value can hold it."""
 
 MAIN_PORT = "\0main-port\0"
 """Stands for the port the ranks meet at, where neither the recipe nor the engine's own tool chooses one."""
+
+MAIN_ADDRESS = "\0main-address\0"
+"""Stands for the main node's address, where only the job itself learns its hosts; filled in on the node."""
+
+PYTHON = "\0python\0"
+"""Stands for the interpreter of the job on every node."""
+
+RUN_ID = "\0run-id\0"
+"""Stands for the last part of RUN_DIR as letters, digits and `-` only: a name for schedulers, one per run."""
+
+_PLACE = re.compile(r"\0(?P<name>[a-z-]+)(?P<encodings>(?:\|[a-z]+)*)\0")
+_JSON_PLACE = re.compile(r"\\u0000(?P<name>[a-z-]+)(?P<encodings>(?:\|[a-z]+)*)\\u0000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,32 +50,68 @@ class NodeCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchBundle:
-    """Files by name inside the bundle's folder, and one command per node (or one for all, on node 0)."""
+    """Files by name inside the bundle's folder, and the commands that start the job from where the person is."""
 
     files: Mapping[str, str]
     commands: tuple[NodeCommand, ...]
+    """Started here: an engine's own, one per node (or one for all, on node 0); or what an executor starts them with."""
+    nodes: tuple[NodeCommand, ...] = ()
+    """One per node, where commands only reach the nodes: each node looks its own up in bundle.json."""
+    stop: tuple[tuple[str, ...], ...] = ()
+    """Commands that ask the job to end, in their order; none: SIGTERM to the processes started here."""
+    log: str | None = None
+    """File of the bundle's folder that the job prints to, where what it prints does not come through the commands."""
+    attached: bool = True
+    """False: commands hand the job over and return; it goes on without us."""
+    hosts: tuple[str, ...] = field(default=())
+    """Hosts to reach before anything starts, in the order of node ranks; empty where only the job learns them."""
 
-    def placed(self, directory: str, *, main_port: int | None = None) -> LaunchBundle:
+    def placed(
+        self,
+        directory: str,
+        *,
+        main_port: int | None = None,
+        python: str = "python3",
+        main_address: str | None = None,
+    ) -> LaunchBundle:
         """The same bundle for one folder (absolute path).
 
-        main_port: what MAIN_PORT becomes; port_of(directory) when None.
+        main_port: what MAIN_PORT becomes; port_of(directory) when None. main_address: stays a placeholder when None.
         """
         port = str(port_of(directory) if main_port is None else main_port)
+        values = {"run-dir": directory, "main-port": port, "python": python, "run-id": run_id(directory)}
+        if main_address is not None:
+            values["main-address"] = main_address
 
         def put(text: str) -> str:
-            return text.replace(RUN_DIR, directory).replace(MAIN_PORT, port)
+            return _filled(_PLACE, text, values)
 
-        return LaunchBundle(
-            files={name: put(_put_json(text, directory, port)) for name, text in self.files.items()},
-            commands=tuple(
+        def put_all(commands: tuple[NodeCommand, ...]) -> tuple[NodeCommand, ...]:
+            return tuple(
                 replace(
                     command,
                     argv=tuple(put(word) for word in command.argv),
                     env={key: put(value) for key, value in command.env.items()},
                 )
-                for command in self.commands
-            ),
+                for command in commands
+            )
+
+        return replace(
+            self,
+            files={name: put(_put_json(text, values)) for name, text in self.files.items()},
+            commands=put_all(self.commands),
+            nodes=put_all(self.nodes),
+            stop=tuple(tuple(put(word) for word in words) for words in self.stop),
         )
+
+
+def encoded(place: str, *encodings: str) -> str:
+    """A placeholder whose value is put into other text.
+
+    encodings, applied in their order: `shell` (one word of a POSIX shell), `pdsh` (% doubled), `json` (inside a
+    JSON string).
+    """
+    return f"\0{place.strip(chr(0))}{''.join(f'|{name}' for name in encodings)}\0"
 
 
 def port_of(directory: str) -> int:
@@ -63,8 +122,40 @@ def port_of(directory: str) -> int:
     return 20_000 + zlib.crc32(directory.encode(errors="surrogateescape")) % 10_000
 
 
-def _put_json(text: str, directory: str, port: str) -> str:
+def run_id(directory: str) -> str:
+    """The folder's last part as a scheduler takes it: letters, digits and `-`, 63 characters at most."""
+    name = re.sub(r"[^a-z0-9]+", "-", directory.rstrip("/").rpartition("/")[2].lower()).strip("-")
+    return f"batchwright-{name}"[:63].rstrip("-")
+
+
+def _put_json(text: str, values: Mapping[str, str]) -> str:
     """Inside a JSON string a folder needs JSON's escapes; a port is a number there, without quotes."""
     from json import dumps
 
-    return text.replace(dumps(MAIN_PORT), port).replace(dumps(RUN_DIR)[1:-1], dumps(directory)[1:-1])
+    text = text.replace(dumps(MAIN_PORT), values["main-port"])
+    escaped = {name: dumps(value)[1:-1] for name, value in values.items()}
+    return _filled(_JSON_PLACE, text, escaped)
+
+
+def _filled(places: re.Pattern[str], text: str, values: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = values.get(match["name"])
+        if found is None:
+            return match[0]
+        for encoding in filter(None, match["encodings"].split("|")):
+            found = _encode(encoding, found)
+        return found
+
+    return places.sub(value, text)
+
+
+def _encode(encoding: str, text: str) -> str:
+    if encoding == "shell":
+        from launcher.spec.shell import quote
+
+        return quote(text)
+    if encoding == "pdsh":
+        return text.replace("%", "%%")
+    from json import dumps
+
+    return dumps(text)[1:-1]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from launcher.spec.kinds import (
+    Count,
     Duration,
     FreeMapping,
     NonNegativeInteger,
@@ -70,10 +71,16 @@ class Slurm:
     """Partition."""
     account: Text | None = None
     """Account."""
+    constraint: Text | None = None
+    """Features that nodes must have (`a100&ib`)."""
     time: Duration | None = None
     """Time limit of the job."""
     signal: Annotated[str, "signal"] | None = None
     """Signal before the end (`TERM@120`)."""
+    requeue: bool = False
+    """Start again after a node failure or preemption; needs resume."""
+    array: Count = 1
+    """Jobs chained one after another, each resuming the last; more than 1 needs resume."""
     extra: tuple[Text, ...] = ()
     """Further #SBATCH lines."""
 

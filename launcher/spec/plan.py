@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from launcher.errors import Problem
 from launcher.spec.marks import Origin
+from launcher.spec.place import LaunchPlan
 
 __all__ = [
     "Alternative",
@@ -153,34 +154,6 @@ class PrecisionPlan:
     autocast: bool | None = None
     loss_scale_initial: float | None = None
     loss_scale_static: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchPlan:
-    """What is started, and where. Argument and environment values still hold their placeholders."""
-
-    engine: str
-    executor: str
-    script: str | None
-    module: str | None
-    args: tuple[str, ...]
-    env: Mapping[str, str]
-    pass_env: tuple[str, ...]
-    python: str
-    workdir: str
-    """Absolute; a path, in neither hash."""
-    runtime: bool
-    main_address: str
-    main_port: int | None
-    """None: chosen when it is started."""
-    native_deepspeed: Mapping[str, Any]
-    native_accelerate: Mapping[str, Any]
-    native_argv: tuple[str, ...]
-    threads_per_process: int
-    """OMP_NUM_THREADS."""
-    handshake_seconds: float
-    stall_seconds: float
-    grace_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from launcher.spec.launch import Launch
 from launcher.spec.marks import Mark
 from launcher.spec.model import Model
 from launcher.spec.parallel import Parallel
+from launcher.spec.place import TemplatePlan
 from launcher.spec.trace_file import TraceFile
 from launcher.spec.training import Checkpoint, Data, Evaluation, Loss, Optimizer, Precisions, Resume, Schedule
 
@@ -148,3 +149,7 @@ class Recipe:
     """The recipe file's own text, kept for the run folder."""
     traces: tuple[TraceFile, ...] = field(default=(), metadata={"internal": True}, compare=False)
     """Traces of model.module beside the file. Filled before planning."""
+    hosts: tuple[str, ...] = field(default=(), metadata={"internal": True}, compare=False)
+    """Names of cluster.hostfile, in its order. Filled before planning."""
+    template: TemplatePlan | None = field(default=None, metadata={"internal": True}, compare=False)
+    """launch.template as it was read. Filled before planning."""

@@ -179,7 +179,7 @@ launch: {network: {port: 29500, interface: eth0, main_address: node-a}}
 launch: {runtime: true, script_applies: [tensor]}
 launch: {native: {deepspeed: {a: 1}, accelerate: {b: [c]}, argv: [--x]}}
 launch: {container: {image: i, mounts: ["a:b"], runtime: pyxis}}
-launch: {slurm: {partition: p, account: a, time: 24 h, signal: TERM@120, extra: ["--x"]}, template: site.sbatch.in}
+launch: {slurm: {partition: p, account: a, time: 24 h, constraint: ib, signal: TERM@120, requeue: true, array: 2, extra: ["--x"]}, template: site.sbatch.in}
 launch: {timeouts: {handshake: 1 min, stall: 1 h}, restarts: 3}
 """
 CHOICES = {

@@ -37,7 +37,7 @@ def differences(plan: RunPlan, bundle: LaunchBundle) -> tuple[Problem, ...]:
         *_json_differences(ACCELERATE_FILE, bundle, expected_accelerate(plan), plan.launch.native_accelerate),
         *(
             difference
-            for command in bundle.commands
+            for command in bundle.nodes or bundle.commands
             for difference in _command_differences(plan, command, bundle)
         ),
     ]
@@ -99,7 +99,7 @@ def expected_accelerate(plan: RunPlan) -> dict[str, Any]:
 
 def started_ranks(bundle: LaunchBundle) -> int | None:
     """Processes that the commands start, as their words and files say; None for a tool that is not known here."""
-    counts = [_ranks_of(command, bundle) for command in bundle.commands]
+    counts = [_ranks_of(command, bundle) for command in bundle.nodes or bundle.commands]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
 
