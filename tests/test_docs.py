@@ -55,8 +55,7 @@ def test_every_code_has_a_whole_message():
     """Whole messages (of recipes that fail, and of jobs that end), errors.md and the table of codes: one set of codes."""
     messages = [
         *ROOT.glob("tests/loading/bad/*.txt"),
-        *ROOT.glob("tests/runtime/messages/*.txt"),
-        *ROOT.glob("tests/witness/messages/*.txt"),
+        *ROOT.glob("tests/*/messages/*.txt"),
     ]
     page = (ROOT / "docs/reference/errors.md").read_text()
     written = set(re.findall(r"^## ([a-z0-9-]+)$", page, re.MULTILINE))
