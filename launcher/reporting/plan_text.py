@@ -11,6 +11,7 @@ from launcher.reporting.glyphs import Colour, Glyphs
 from launcher.reporting.memory_text import memory_lines, memory_summary
 from launcher.reporting.rate_text import rate_lines, show_large
 from launcher.reporting.ways_out import ways_out
+from launcher.spec.cluster import Cluster
 from launcher.spec.plan import BatchPlan, LayoutPlan, ModelPlan, RunPlan
 from launcher.spec.recipe import Recipe
 from launcher.units import show_count
@@ -25,6 +26,7 @@ _WHO = {
     "script-must": "only the script can",
 }
 
+_MOST_HOSTS = 6
 _SPLIT = ("micro_batch_size", "gradient_accumulation_steps")
 _KEYS = {"data_strategy": "parallel.data"}
 """Settings that a recipe writes under another name."""
@@ -49,7 +51,7 @@ def plan_text(
         *labelled("rate", rate_lines(plan, recipe, glyphs)),
         *labelled("model", [_model(plan.model)]),
         *labelled("memory", memory_lines(plan, glyphs)),
-        *labelled("layout", [_layout(plan.layout)]),
+        *labelled("layout", [_layout(plan.layout), *_hosts(plan, recipe)]),
         *labelled("applied", _applied(plan, recipe)),
         "",
         *_remarks(plan.problems, glyphs),
@@ -131,6 +133,20 @@ def _layout(layout: LayoutPlan) -> str:
     expert = f", experts over {layout.expert_parallel_size}" if layout.expert_parallel_size > 1 else ""
     offload = f", {layout.offload} in host memory" if layout.offload != "none" else ""
     return f"{processes} = {' x '.join(named)}{expert}; {_strategy(layout)}{offload}; {layout.backend}"
+
+
+def _hosts(plan: RunPlan, recipe: Recipe) -> list[str]:
+    """Where the nodes are, when a hostfile names them."""
+    names = plan.launch.hosts
+    if not names:
+        return []
+    hostfile = recipe.cluster.hostfile if isinstance(recipe.cluster, Cluster) else None
+    shown = (
+        ", ".join(names)
+        if len(names) <= _MOST_HOSTS
+        else f"{', '.join(names[: _MOST_HOSTS - 1])} ... {names[-1]}"
+    )
+    return [f"on {shown}, from {hostfile}" if hostfile else f"on {shown}"]
 
 
 def _applied(plan: RunPlan, recipe: Recipe) -> list[str]:

@@ -47,7 +47,7 @@ class Cluster:
     interconnect: Interconnect = Interconnect()
     """Links."""
     hostfile: Text | None = None
-    """File that names the hosts."""
+    """File that names the hosts, `name slots=N` a line, from the recipe's folder."""
     backend: Literal["nccl", "gloo", "rccl", "hccl"] | None = None
     """Communication library; gloo on CPU, else nccl, when absent."""
     host_memory: Size | None = None
