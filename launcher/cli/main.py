@@ -11,11 +11,14 @@ from typing import Any, TextIO
 
 from launcher.cli import (
     engines_command,
+    logs_command,
     plan_command,
     probe_command,
     render_command,
     run_command,
     schema_command,
+    status_command,
+    stop_command,
     trace_command,
 )
 from launcher.cli.surroundings import Surroundings
@@ -27,6 +30,9 @@ _COMMANDS = {
     "plan": plan_command,
     "render": render_command,
     "run": run_command,
+    "status": status_command,
+    "logs": logs_command,
+    "stop": stop_command,
     "trace": trace_command,
     "probe": probe_command,
     "schema": schema_command,

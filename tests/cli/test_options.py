@@ -16,11 +16,14 @@ ROOT = Path(__file__).parents[2]
 OPTIONS = {
     "": ["--help", "--version", "-h", "COMMAND"],
     "engines": ["--help", "-h"],
+    "logs": ["--follow", "--help", "--rank", "--tail", "-f", "-h", "RUN"],
     "plan": ["--explain", "--help", "--json", "--set", "-h", "RECIPE"],
     "probe": ["--help", "--json", "--limit", "--set", "--steps", "-h", "RECIPE"],
     "render": ["--help", "--node-rank", "--output", "--print", "--set", "-h", "-o", "RECIPE"],
     "run": ["--dry-run", "--help", "--ignore-memory", "--run-dir", "--set", "-h", "RECIPE"],
     "schema": ["--help", "-h"],
+    "status": ["--help", "--json", "-h", "RUN"],
+    "stop": ["--help", "--now", "-h", "RUN"],
     "trace": ["--again", "--help", "--json", "--set", "--timeout", "-h", "RECIPE"],
 }
 
