@@ -24,6 +24,10 @@ JOB_CODES: dict[str, CodeInfo] = {
     "hostfile-too-short": CodeInfo(
         "the hostfile names fewer hosts than the recipe has nodes", "add hosts, or use fewer nodes"
     ),
+    "template-unreadable": CodeInfo(
+        "launch.template does not exist, is no text, or is no manifest where Kubernetes starts the job",
+        "the path is taken from the recipe's folder; a manifest is one YAML document",
+    ),
     # a run that is over, or was never one
     "run-not-found": CodeInfo("the folder is not one that `batchwright run` wrote", "name a run's folder"),
 }
