@@ -1,0 +1,149 @@
+"""What a host has: versions, devices, limits, a compiler.
+
+Standard library only, Python 3.8 and later: sent as text to hosts where nothing is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Mapping  # noqa: UP035 - Python 3.8
+
+from launcher.discovery.timed import CHECK_SECONDS
+
+__all__ = ["compiler", "device_memory", "devices", "interpreter", "limits", "shm_bytes", "versions"]
+
+DISTRIBUTIONS = ("torch", "deepspeed", "accelerate", "transformers", "batchwright")
+NCCL = ("nvidia-nccl-cu13", "nvidia-nccl-cu12", "nvidia-nccl-cu11")
+
+Request = Mapping[str, Any]
+
+
+def versions(request: Request) -> dict[str, str | None]:
+    """None for what is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    def of(names: tuple[str, ...]) -> str | None:
+        for name in names:
+            try:
+                return version(name)
+            except PackageNotFoundError:
+                continue
+        return None
+
+    found: dict[str, str | None] = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    found.update({name: of((name,)) for name in request.get("distributions") or DISTRIBUTIONS})
+    found["nccl"] = of(NCCL)
+    found["driver"] = _text("/sys/module/nvidia/version") or None
+    return found
+
+
+def interpreter(_request: Request) -> str:
+    return sys.executable
+
+
+def devices(_request: Request) -> dict[str, Any]:
+    """kind, count, names; from the drivers' folders, without starting a process."""
+    nvidia = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    names = [
+        line.split(":", 1)[1].strip()
+        for file in nvidia
+        for line in _text(file).splitlines()
+        if "Model:" in line
+    ]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # noqa: TID251 - the machine's own facts
+    if names:
+        return {"kind": "cuda", "count": len(names), "names": names, "visible": visible}
+    amd = [p for p in Path("/sys/class/kfd/kfd/topology/nodes").glob("*") if _has_simds(p)]
+    if amd:
+        return {"kind": "rocm", "count": len(amd), "names": [_text(p / "name") for p in amd], "visible": None}
+    gaudi = list(Path("/dev/accel").glob("accel[0-9]*")) if Path("/sys/module/habanalabs").is_dir() else []
+    return {"kind": "hpu" if gaudi else "cpu", "count": len(gaudi), "names": [], "visible": None}
+
+
+def _has_simds(node: Path) -> bool:
+    found = re.search(r"^simd_count (\d+)", _text(node / "properties"), re.MULTILINE)
+    return found is not None and found[1] != "0"
+
+
+def device_memory(_request: Request) -> list[dict[str, Any]]:
+    """Per device: total and used bytes, the processes that hold it. Starts nvidia-smi where its devices are."""
+    cards = [
+        card
+        for card in sorted(Path("/sys/class/drm").glob("card*/device"))
+        if _text(card / "mem_info_vram_total")
+    ]
+    if cards:
+        return [
+            {
+                "total_bytes": int(_text(card / "mem_info_vram_total")),
+                "used_bytes": int(_text(card / "mem_info_vram_used") or 0),
+                "processes": [],
+            }
+            for card in cards
+        ]
+    if not Path("/proc/driver/nvidia/gpus").is_dir():
+        return []
+    rows = _nvidia_smi("--query-gpu=uuid,memory.total,memory.used")
+    holding = _nvidia_smi("--query-compute-apps=gpu_uuid,pid,process_name,used_memory")
+    return [
+        {
+            "total_bytes": int(total) << 20,
+            "used_bytes": int(used) << 20,
+            "processes": [f"{Path(row[2]).name} (process {row[1]})" for row in holding if row[0] == uuid],
+        }
+        for uuid, total, used in rows
+    ]
+
+
+def _nvidia_smi(query: str) -> list[list[str]]:
+    words = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
+    text = subprocess.run(words, capture_output=True, text=True, timeout=CHECK_SECONDS, check=True).stdout
+    return [[cell.strip() for cell in line.split(",")] for line in text.splitlines() if line.strip()]
+
+
+def limits(_request: Request) -> dict[str, int | None]:
+    """Soft limits; None for none."""
+    import resource
+
+    names = {
+        "nofile": resource.RLIMIT_NOFILE,
+        "memlock": resource.RLIMIT_MEMLOCK,
+        "nproc": resource.RLIMIT_NPROC,
+    }
+    soft = {name: resource.getrlimit(which)[0] for name, which in names.items()}
+    return {name: None if value in (-1, resource.RLIM_INFINITY) else value for name, value in soft.items()}
+
+
+def shm_bytes(_request: Request) -> int:
+    space = os.statvfs("/dev/shm")  # noqa: S108 - its size is asked for
+    return space.f_blocks * space.f_frsize
+
+
+def compiler(request: Request) -> dict[str, Any]:
+    """What DeepSpeed needs for its first start on CPU."""
+    from shutil import which
+    from sysconfig import get_path
+
+    environment = {**os.environ, **(request.get("environment") or {})}  # noqa: TID251 - the machine's own facts
+    name = environment.get("CXX") or "c++"
+    home = environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or "/", ".cache")
+    folder = environment.get("TORCH_EXTENSIONS_DIR")
+    operator = "deepspeed_shm_comm/deepspeed_shm_comm.so"
+    built = [Path(folder, operator)] if folder else Path(home, "torch_extensions").glob(f"py*/{operator}")
+    return {
+        "name": name,
+        "found": which(name, path=environment.get("PATH")),
+        "headers": Path(get_path("include"), "Python.h").is_file(),
+        "built": any(file.is_file() for file in built),
+    }
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(errors="replace").strip()
+    except OSError:
+        return ""

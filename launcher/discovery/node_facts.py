@@ -1,0 +1,77 @@
+"""What one host has to say of itself: versions, devices, paths, limits, and how it reaches the main node.
+
+Standard library only, Python 3.8 and later, as are the modules it is made of (MODULES): their text is also sent to
+hosts where nothing is installed, and prints one line of JSON there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from functools import partial
+from typing import Any, Callable, Mapping  # noqa: UP035 - Python 3.8
+
+from launcher.discovery import host_facts, network_facts, path_facts
+from launcher.discovery.timed import CHECK_SECONDS, in_parallel
+
+__all__ = ["BEGIN", "END", "MODULES", "collect", "main"]
+
+BEGIN = "<batchwright-facts>"
+END = "</batchwright-facts>"
+MODULES = ("timed", "host_facts", "path_facts", "network_facts", "node_facts")
+"""Of this package, each needing only those before it."""
+
+Request = Mapping[str, Any]
+
+CHECKS: Mapping[str, Callable[[Request], Any]] = {
+    "interpreter": host_facts.interpreter,
+    "versions": host_facts.versions,
+    "devices": host_facts.devices,
+    "device_memory": host_facts.device_memory,
+    "limits": host_facts.limits,
+    "shm_bytes": host_facts.shm_bytes,
+    "compiler": host_facts.compiler,
+    "paths": path_facts.paths,
+    "run_parent": path_facts.run_parent,
+    "network": network_facts.network,
+    "main": network_facts.meet,
+}
+
+
+def collect(request: Request) -> dict[str, Any]:
+    """Facts of this host, one key per check; what a check could not find out is in `failed`, in words.
+
+    request, all optional: checks (names of CHECKS; every one), node, num_nodes, main_address, main_port, token and
+    meet_seconds (the port), workdir, script, paths (data), run_parent, mark (a file the caller wrote there),
+    distributions, environment (of the job: CXX, TORCH_EXTENSIONS_DIR and the like).
+    began, ended: this host's clock, seconds since 1970.
+    """
+    began = time.time()
+    wanted = request.get("checks") or tuple(CHECKS)
+    meet = float(request.get("meet_seconds") or 0.0)
+    more = {"main": meet}
+    found, failed = in_parallel(
+        {name: (partial(CHECKS[name], request), CHECK_SECONDS + more.get(name, 0.0)) for name in wanted}
+    )
+    facts = {"node": request.get("node"), "host": socket.gethostname(), **found, "failed": failed}
+    return {**facts, "began": began, "ended": time.time()}
+
+
+def main(argv: list[str]) -> None:
+    """Prints the facts that argv[1] asks for (JSON in base64; argv[2]: the node's number), and leaves.
+
+    It does not wait for a check that hangs. python_path of the request: folders in front of the path.
+    """
+    from base64 import b64decode
+
+    request = json.loads(b64decode(argv[1]))
+    if len(argv) > 2:
+        request["node"] = int(argv[2])
+    if sys.path and sys.path[0] == "":
+        del sys.path[0]  # the folder that the shell happens to start in
+    sys.path[0:0] = [str(folder) for folder in request.get("python_path") or ()]
+    print(f"{BEGIN}{json.dumps(collect(request))}{END}", flush=True)
+    os._exit(0)
