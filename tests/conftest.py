@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from lab.fixtures import lab, mended_lab
+
+__all__ = ["lab", "mended_lab"]
 
 # no deadline: a busy machine is not a failure; the same examples for everybody where a change is judged
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ, print_blob=True)
