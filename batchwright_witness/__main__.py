@@ -17,6 +17,7 @@ from batchwright_witness.arguments import Arguments, UsageError, parse_arguments
 from batchwright_witness.borrowed import HOME, Borrowed, borrow
 from batchwright_witness.ending import Ending
 from batchwright_witness.environment import Difference, environment_differences, rank_of
+from batchwright_witness.inspecting import inspect
 from batchwright_witness.probing import confine, probe_order
 from batchwright_witness.script import ScriptError, prepare_module, prepare_script, run
 
@@ -61,6 +62,8 @@ def main() -> int:
     ending.probe = probe_order(environ)
     if ending.probe is not None:
         confine(ending.probe)
+        if ending.probe.inspect:
+            inspect()
     if plan.layout.backend == "gloo" and plan.layout.world_size > 1:
         atexit.register(time.sleep, GLOO_SECONDS)  # registered first, hence run last
     if plan.launch.runtime:

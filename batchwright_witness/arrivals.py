@@ -35,16 +35,19 @@ class _Arrivals:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in self._calls:
-            return None
+        call = self._calls.pop(name, None)
+        if call is None:
+            return None  # or another one of us, which waits for the same module, has asked
         spec = next(filter(None, (_find(finder, name, path, target) for finder in sys.meta_path[:])), None)
-        if spec is not None and spec.loader is not None:
-            _call_after(spec.loader, self._calls.pop(name))
+        if spec is None or spec.loader is None:
+            self._calls[name] = call
+        else:
+            _call_after(spec.loader, call)
         return spec
 
 
 def _find(finder: Any, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
-    if isinstance(finder, _Arrivals) or not hasattr(finder, "find_spec"):
+    if not hasattr(finder, "find_spec"):
         return None
     found: ModuleSpec | None = finder.find_spec(name, path, target)
     return found
@@ -55,7 +58,7 @@ def _call_after(loader: Any, call: Call) -> None:
     original = loader.exec_module
 
     def exec_module(module: ModuleType) -> None:
-        del loader.exec_module
+        vars(loader).pop("exec_module", None)  # the first of several has taken it away for all
         original(module)
         call(module)
 

@@ -1,4 +1,7 @@
-"""What `batchwright probe` asks of a rank: end after a few optimizer steps, within a limit, and say what it took."""
+"""What a trial asks of a rank: end after a few optimizer steps, within a limit, and say what it took and saw.
+
+Trials are the jobs of `batchwright probe`, `rehearse` and `selftest`.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,28 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-__all__ = ["LIMIT", "STEPS", "ProbeOrder", "confine", "probe_order", "probe_record", "relax"]
+from batchwright_witness.inspecting import inspected
+
+__all__ = [
+    "INSPECT",
+    "LIMIT",
+    "SAMPLES",
+    "STEPS",
+    "ProbeOrder",
+    "confine",
+    "probe_order",
+    "probe_record",
+    "relax",
+]
 
 STEPS = "BATCHWRIGHT_PROBE_STEPS"
 """Optimizer steps after which every rank ends with exit code 0."""
 LIMIT = "BATCHWRIGHT_PROBE_LIMIT"
 """Bytes of private memory that this process may have; set on a CPU, where no device says stop."""
+SAMPLES = "BATCHWRIGHT_PROBE_SAMPLES"
+"""`longest`: the runtime takes the longest samples first; `ragged`: half of the first batch are the shortest."""
+INSPECT = "BATCHWRIGHT_PROBE_INSPECT"
+"""`1`: gradient, loss, parameters and optimizer state of every step are put on record."""
 
 _LIBRARIES = ("torch", "deepspeed", "accelerate", "transformers")
 _NOT_THE_SCRIPTS = frozenset({"site-packages", "dist-packages", ".batchwright"})
@@ -23,18 +42,34 @@ _OURS = Path(__file__).resolve().parents[1]
 
 
 class ProbeOrder(NamedTuple):
-    """A probe's wishes."""
+    """A trial's wishes."""
 
     steps: int
-    limit_bytes: int | None
+    limit_bytes: int | None = None
+    samples: str | None = None
+    """longest, ragged; None: the planned order."""
+    inspect: bool = False
+
+    def environ(self) -> dict[str, str]:
+        """The variables that say it, for probe_order to read."""
+        said = {STEPS: str(self.steps), LIMIT: self.limit_bytes, SAMPLES: self.samples}
+        return {
+            **{name: str(value) for name, value in said.items() if value is not None},
+            **({INSPECT: "1"} if self.inspect else {}),
+        }
 
 
 def probe_order(environ: Mapping[str, str]) -> ProbeOrder | None:
-    """None in a job that is no probe."""
+    """None in a job that is no trial."""
     steps, limit = environ.get(STEPS, ""), environ.get(LIMIT, "")
     if not steps.isdecimal():
         return None
-    return ProbeOrder(steps=int(steps), limit_bytes=int(limit) if limit.isdecimal() else None)
+    return ProbeOrder(
+        steps=int(steps),
+        limit_bytes=int(limit) if limit.isdecimal() else None,
+        samples=environ.get(SAMPLES) or None,
+        inspect=environ.get(INSPECT) == "1",
+    )
 
 
 def confine(order: ProbeOrder) -> None:
@@ -70,11 +105,15 @@ def relax() -> None:
 
 def probe_record(*, steps: int) -> dict[str, Any]:
     """Peak memory of this process so far, in bytes, what it runs, and the optimizer steps it has done."""
+    resident = _resident_peak()
+    seen = inspected()
     return {
         "steps": steps,
-        **(_device_peak() or {"peak_bytes": _resident_peak()}),
+        **(_device_peak() or {"peak_bytes": resident}),
+        "host_bytes": resident,
         "versions": _versions(),
         "files": _files(),
+        **({} if seen is None else {"inspected": seen}),
     }
 
 

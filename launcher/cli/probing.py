@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batchwright_witness.probing import ProbeOrder
 from launcher.api import load_recipe, plan, usable_bytes
 from launcher.cli.ordering import located, make_order, warn
 from launcher.cli.surroundings import Surroundings
@@ -130,8 +131,10 @@ class Probe:
             end = run_trial(
                 order,
                 directory=directory,
-                steps=self._steps,
-                limit_bytes=asked.limit if order.plan.layout.device_kind == "cpu" else None,
+                asked=ProbeOrder(
+                    steps=self._steps,
+                    limit_bytes=asked.limit if order.plan.layout.device_kind == "cpu" else None,
+                ),
                 wake=wake,
                 say=self._around.tell,
                 clock=self._clock,

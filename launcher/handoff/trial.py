@@ -1,4 +1,7 @@
-"""One job of a probe: started like a run, in a folder of its own, ended by itself after a few optimizer steps."""
+"""A trial: a job started like a run, in a folder of its own, that ends by itself after a few optimizer steps.
+
+What `batchwright probe`, `rehearse` and `selftest` are made of.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from batchwright_witness.probing import LIMIT, STEPS
+from batchwright_witness.probing import ProbeOrder
 from launcher.handoff.job import run_job
 from launcher.handoff.memory_failure import memory_failure
 from launcher.handoff.order import Order, job_commands, placed_bundle
@@ -18,14 +21,14 @@ from launcher.handoff.outcome import exit_code, first_failure, log_tail, rank_en
 from launcher.handoff.papers import run_papers
 from launcher.handoff.run_folder import create_named_folder
 from launcher.reporting.run_text import error_context
-from launcher.spec.bundle import LaunchBundle
+from launcher.spec.bundle import LaunchBundle, NodeCommand
 
 __all__ = ["TrialEnd", "run_trial"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialEnd:
-    """How one job of a probe ended."""
+    """How a trial ended."""
 
     exit: int
     """0 where every rank ended as asked."""
@@ -33,7 +36,7 @@ class TrialEnd:
     out_of_memory: str | None
     """What the rank said that ran out of memory."""
     records: Mapping[int, Mapping[str, Any]]
-    """By rank: host, steps, peak_bytes, allocated_bytes, reserved_bytes, versions, files."""
+    """By rank: host, steps, peak_bytes, allocated_bytes, reserved_bytes, host_bytes, versions, files, inspected."""
     seconds: float
     message: str
     """Which rank failed, and its words."""
@@ -45,18 +48,17 @@ def run_trial(
     order: Order,
     *,
     directory: Path,
-    steps: int,
-    limit_bytes: int | None,
+    asked: ProbeOrder,
     wake: int,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.time,
 ) -> TrialEnd:
-    """Runs a job until every rank has done `steps` optimizer steps, or one has failed; nothing of it is left then.
+    """Runs a job until every rank has done the optimizer steps asked for, or one has failed; nothing is left then.
 
-    directory: its run folder, which does not exist yet. limit_bytes: private memory of each rank, where the kernel is
-    to enforce it. wake: descriptor of signals_as_bytes(). What the job prints goes to its log only.
+    directory: its run folder, which does not exist yet. wake: descriptor of signals_as_bytes(). What the job prints
+    goes to its log only.
     """
-    order = replace(order, bundle=_probing(order.bundle, steps=steps, limit_bytes=limit_bytes))
+    order = replace(order, bundle=_asking(order.bundle, asked.environ()))
     placed = placed_bundle(order.bundle, str(directory))
     create_named_folder(target=directory, files=lambda _: run_papers(order, placed))
     log = directory / "logs" / "launch.log"
@@ -93,11 +95,13 @@ def run_trial(
     )
 
 
-def _probing(bundle: LaunchBundle, *, steps: int, limit_bytes: int | None) -> LaunchBundle:
-    """The same commands with a probe's wishes in their environment."""
-    wishes = {STEPS: str(steps), **({} if limit_bytes is None else {LIMIT: str(limit_bytes)})}
-    commands = tuple(replace(each, env={**each.env, **wishes}) for each in bundle.commands)
-    return replace(bundle, commands=commands)
+def _asking(bundle: LaunchBundle, wishes: Mapping[str, str]) -> LaunchBundle:
+    """The same commands with a trial's wishes in their environment, and in that of what they start on other nodes."""
+
+    def put(commands: tuple[NodeCommand, ...]) -> tuple[NodeCommand, ...]:
+        return tuple(replace(each, env={**each.env, **wishes}) for each in commands)
+
+    return replace(bundle, commands=put(bundle.commands), nodes=put(bundle.nodes))
 
 
 def _records(directory: Path) -> dict[int, dict[str, Any]]:

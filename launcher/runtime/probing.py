@@ -1,4 +1,4 @@
-"""A training loop in a job of `batchwright probe`: it ends after a few optimizer steps, with its peak on record."""
+"""A training loop in a trial (`batchwright probe`, `rehearse`, `selftest`): it ends after a few optimizer steps."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 
 from batchwright_witness.exits import record_exit
 from batchwright_witness.probing import ProbeOrder, probe_record
+from launcher.runtime.by_length import ByLength
 from launcher.runtime.handshake import meet
 from launcher.runtime.world import World
 from launcher.spec.plan import RunPlan
@@ -25,6 +26,9 @@ class Probe:
     def __init__(self, order: ProbeOrder, *, plan: RunPlan, world: World) -> None:
         self._order, self._plan, self._world = order, plan, world
         self._done = 0
+        self.samples = order.samples
+        """Which samples come first; None: those of the plan's order."""
+        self.by_length: ByLength | None = None
 
     def stepped(self, *, rank: int, world_size: int) -> None:
         """One more optimizer step. Ends this process with exit code 0 after the last one that is asked for.
@@ -39,7 +43,7 @@ class Probe:
             rank=rank,
             code=0,
             error=None,
-            more={"probe": probe_record(steps=self._done)},
+            more={"probe": {**probe_record(steps=self._done), "by_length": self._lengths()}},
         )
         meeting = meet(rank, world_size)
         if meeting is not None:
@@ -50,3 +54,9 @@ class Probe:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+    def _lengths(self) -> dict[str, int | None] | None:
+        found = self.by_length
+        if found is None:
+            return None
+        return {"scanned": found.scanned, "longest": found.longest, "shortest": found.shortest}

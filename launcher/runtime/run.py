@@ -95,7 +95,10 @@ class Run:
             collate=collate,
             weight=weight,
             device=self._reducer.device,
+            wish=self._probe and self._probe.samples,
         )
+        if self._probe:
+            self._probe.by_length = share.by_length
         self._agree_on(share.num_samples)
         if self.rank == 0:
             total, resumed = self.plan.data["total_steps"], self._number > 0

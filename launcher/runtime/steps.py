@@ -9,6 +9,7 @@ from typing import Any
 from launcher.errors import Problem, WorldError
 from launcher.planning.accumulation import micro_batch_slots
 from launcher.planning.sample_order import sample_index
+from launcher.runtime.by_length import ByLength, by_length
 from launcher.spec.plan import RunPlan
 
 __all__ = ["MicroBatch", "Share", "Step", "label_count", "misused"]
@@ -81,6 +82,7 @@ class Share:
     """What one rank holds of every global batch, drawn from a dataset with a length.
 
     num_samples: the plan's, so that the order is planned before a dataset exists; else the dataset's length.
+    wish: which samples a trial wants first (by_length); the planned order where there is none.
     """
 
     def __init__(
@@ -92,9 +94,11 @@ class Share:
         collate: Callable[[list[Any]], Any] | None = None,
         weight: Callable[[Any], float] | None = None,
         device: Any = None,
+        wish: str | None = None,
     ) -> None:
         self.plan, self.rank, self.dataset, self.device = plan, rank, dataset, device
         self.num_samples = _num_samples(plan, dataset)
+        self.by_length = self._ordered(wish) if wish else None
         self._collate = collate
         self._weigh = _weigher(plan, weight)
 
@@ -127,7 +131,13 @@ class Share:
         )
         return tuple(self._index(samples_before + slot) for slot in slots)
 
+    def _ordered(self, wish: str) -> ByLength:
+        first_batch = self.plan.batch.global_batch_size
+        return by_length(self.dataset, num_samples=self.num_samples, wish=wish, first_batch=first_batch)
+
     def _index(self, position: int) -> int:
+        if self.by_length is not None and position < len(self.by_length.indices):
+            return self.by_length.indices[position]
         return sample_index(seed=self.plan.seed, position=position, num_samples=self.num_samples)
 
     def _micro(self, indices: tuple[int, ...], samples: list[Any], number: int, filler: Any) -> MicroBatch:
