@@ -123,13 +123,6 @@ def _of_cluster(name: str) -> Callable[[Recipe], Any]:
     return value
 
 
-def _resume(recipe: Recipe) -> Any:
-    """Slurm's requeue and array start again what resume.args continue; nothing else does yet."""
-    slurm = recipe.launch.slurm
-    restarted = slurm is not None and (slurm.requeue or slurm.array > 1)
-    return None if restarted else recipe.resume
-
-
 def _links(recipe: Recipe) -> Interconnect | None:
     links = _cluster(recipe).interconnect
     return links if links.within_node or links.between_nodes else None
@@ -156,7 +149,6 @@ LATER: tuple[Later, ...] = (
         _PRICED,
     ),
     Later("launch.restarts", _written("launch.restarts"), "a failed job stays failed"),
-    Later("resume", _resume, "every run starts anew"),
     # estimates only: the job is the same without them
     Later("cluster.interconnect", _links, _ESTIMATES, refuses=False),
     Later("cluster.time_limit", _of_cluster("time_limit"), _ESTIMATES, refuses=False),

@@ -196,4 +196,4 @@ class Resume:
     """How the script is told to resume."""
 
     args: tuple[str, ...] = ()
-    """Arguments that make the script resume."""
+    """Further arguments of a start that is not the first; `{latest_checkpoint}` is what was saved last."""

@@ -5,6 +5,8 @@
 Sizes, batch, learning rate, sample order and when to evaluate come from the plan.
 """
 
+import argparse
+from pathlib import Path
 from pydoc_data.topics import topics
 
 import torch
@@ -96,7 +98,21 @@ def save(carrier, model, optimizer, run):
         torch.save(state, folder / f"{run.samples}.pt")
 
 
+def reload(checkpoint, carrier, model, optimizer, run):
+    """What `save` left; training goes on at the next sample."""
+    if run.plan.launch.engine == "deepspeed":
+        _, state = carrier.load_checkpoint(str(checkpoint.parent), tag=checkpoint.name)
+    else:
+        state = torch.load(checkpoint, map_location="cpu")
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    run.load_state_dict(state["run"])
+
+
 def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--resume", type=Path)
+    checkpoint = parser.parse_args().resume
     plan = runtime.read_plan()
     torch.manual_seed(plan.seed)
     training, validation = read_texts(plan.batch.sequence_length)
@@ -109,6 +125,8 @@ def main():
     )
     carrier, model, optimizer = wrap(model, optimizer, plan)
     run = runtime.start(carrier)
+    if checkpoint:
+        reload(checkpoint, carrier, model, optimizer, run)
     for step in run.steps(training, weight=lambda row: len(row) - 1):
         for micro in step:
             run.backward(model(micro.batch), micro)

@@ -263,9 +263,6 @@ def test_the_contracts_recipe_plans_with_notes():
     assert errors(plan) == []
     assert {problem.path for problem in plan.problems if problem.code == "not-yet-used"} == {
         "stages",
-        "launch.executor",
-        "launch.setup",
-        "resume",
         "cluster.interconnect",
     }
     assert severities(plan)["nobody-applies"] in {"note", "warning"}

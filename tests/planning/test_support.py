@@ -10,7 +10,7 @@ from launcher.spec.cluster import Cluster, Group, Interconnect
 from launcher.spec.launch import Launch
 from launcher.spec.parallel import Context, DataParallel, Parallel
 from launcher.spec.recipe import Stage
-from launcher.spec.training import Data, Resume, Schedule
+from launcher.spec.training import Data, Schedule
 from launcher.units import parse_amount
 
 USES = {
@@ -25,7 +25,6 @@ USES = {
     "parallel.data.shard": {"parallel": Parallel(data=DataParallel(strategy="fsdp", shard=1))},
     "parallel.data.replicate": {"parallel": Parallel(data=DataParallel(strategy="fsdp", replicate=1))},
     "launch.restarts": {"launch": Launch(restarts=2)},
-    "resume": {"resume": Resume(args=("--resume",))},
     "cluster.interconnect": {
         "cluster": Cluster(interconnect=Interconnect(between_nodes=parse_amount("50 GB/s", kind="rate")))
     },

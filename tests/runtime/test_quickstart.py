@@ -78,5 +78,5 @@ def test_the_quickstart_under_every_engine(tmp_path, job_environ):
 def test_the_quickstart_is_short():
     """A first example is read in one sitting."""
     script = RECIPE.with_name("train.py").read_text().splitlines()
-    assert len(script) < 130
+    assert len(script) < 145
     assert max(map(len, script)) <= 110

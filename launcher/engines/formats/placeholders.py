@@ -5,6 +5,7 @@ A text is filled once and nothing of it is interpreted further: `$(id)`, quotes 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -50,6 +51,9 @@ _CURES = {
     "deepspeed_config": "use launch.engine: deepspeed, or accelerate with parallel.data.strategy: zero",
     "accelerate_config": "use launch.engine: accelerate",
     "latest_checkpoint": "leave it to resume.args",
+    "checkpoint_directory": "write checkpoint.directory, or leave the argument out",
+    "checkpoint_every_steps": "write checkpoint.every, or leave the argument out",
+    "evaluation_every_steps": "write evaluation.every, or leave the argument out",
 }
 NAMES = tuple(_CURES)
 _TOKEN = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
@@ -65,7 +69,7 @@ class Filled(NamedTuple):
 def placeholder_values(plan: RunPlan, *, files: tuple[str, ...]) -> Mapping[str, str | None]:
     """The text of every placeholder; None where this plan has no value. files: names the engine renders."""
     batch, rate = plan.batch, plan.learning_rate
-    tokens = batch.sequence_length
+    tokens, saves = batch.sequence_length, plan.checkpoint or {}
     values: dict[str, int | float | str | None] = {
         "micro_batch_size": batch.micro_batch_size,
         "gradient_accumulation_steps": batch.gradient_accumulation_steps,
@@ -91,6 +95,9 @@ def placeholder_values(plan: RunPlan, *, files: tuple[str, ...]) -> Mapping[str,
         "deepspeed_config": f"{RUN_DIR}/{DEEPSPEED_FILE}" if DEEPSPEED_FILE in files else None,
         "accelerate_config": f"{RUN_DIR}/{ACCELERATE_FILE}" if ACCELERATE_FILE in files else None,
         "latest_checkpoint": None,
+        "checkpoint_directory": posixpath.join(RUN_DIR, saves["directory"]) if saves else None,
+        "checkpoint_every_steps": saves.get("every_steps"),
+        "evaluation_every_steps": (plan.evaluation or {}).get("every_steps"),
     }
     assert tuple(values) == NAMES
     return {name: _show(value) for name, value in values.items()}

@@ -8,13 +8,18 @@ from launcher.engines.formats.placeholders import NAMES, fill, placeholder_value
 from launcher.spec.bundle import RUN_DIR
 from launcher.testing import HOSTILE, changed, sample_plans
 
-PLAN = sample_plans()["cpu-1x2"]
+PLAN = replace(
+    sample_plans()["cpu-1x2"],
+    evaluation={"every_steps": 100, "batch_size": None},
+    checkpoint={"every_steps": 200, "directory": "checkpoints", "keep": None},
+)
 VALUES = placeholder_values(PLAN, files=("deepspeed.json", "accelerate.json"))
 
 CONTRACT = """{micro_batch_size} {gradient_accumulation_steps} {gradient_accumulation_steps_all_ranks} {global_batch_size}
 {data_parallel_size} {world_size} {sequence_length} {hidden_size} {micro_batch_tokens} {global_batch_tokens} {total_steps}
 {warmup_steps} {peak_learning_rate} {final_learning_rate} {weight_decay} {gradient_clipping} {precision}
-{activation_checkpointing} {seed} {plan} {run_dir} {deepspeed_config} {accelerate_config} {latest_checkpoint}"""
+{activation_checkpointing} {seed} {plan} {run_dir} {deepspeed_config} {accelerate_config} {latest_checkpoint}
+{checkpoint_directory} {checkpoint_every_steps} {evaluation_every_steps}"""
 
 
 def filled(text, values=VALUES):
@@ -58,6 +63,9 @@ def test_the_placeholders_are_those_of_the_contract():
         ("seed", "17"),
         ("plan", f"{RUN_DIR}/plan.json"),
         ("run_dir", RUN_DIR),
+        ("checkpoint_directory", f"{RUN_DIR}/checkpoints"),
+        ("checkpoint_every_steps", "200"),
+        ("evaluation_every_steps", "100"),
         ("deepspeed_config", f"{RUN_DIR}/deepspeed.json"),
         ("accelerate_config", f"{RUN_DIR}/accelerate.json"),
     ],
@@ -136,6 +144,9 @@ def test_every_fault_of_a_text_is_reported():
         ("deepspeed_config", "use launch.engine: deepspeed"),
         ("accelerate_config", "use launch.engine: accelerate"),
         ("latest_checkpoint", "leave it to resume.args"),
+        ("checkpoint_directory", "write checkpoint.directory"),
+        ("checkpoint_every_steps", "write checkpoint.every"),
+        ("evaluation_every_steps", "write evaluation.every"),
     ],
 )
 def test_a_number_the_plan_lacks_is_refused_not_guessed(name, cure):
@@ -145,10 +156,16 @@ def test_a_number_the_plan_lacks_is_refused_not_guessed(name, cure):
         optimizer={"gradient_clipping": None},
         batch={"sequence_length": None, "tokens_per_step": None},
     )
-    plan = replace(plan, learning_rate=None, data={})
+    plan = replace(plan, learning_rate=None, data={}, checkpoint=None, evaluation=None)
     found = problem(f"{{{name}}}", placeholder_values(plan, files=()))
     assert found.code == "placeholder-unset"
     assert found.hint.startswith(cure)
+
+
+def test_a_checkpoint_directory_may_be_anywhere():
+    """It lies in the run folder unless it is absolute."""
+    plan = replace(PLAN, checkpoint={"every_steps": None, "directory": "/scratch/me", "keep": 3})
+    assert filled("{checkpoint_directory}", placeholder_values(plan, files=())) == "/scratch/me"
 
 
 def test_lengths_are_known_without_a_learning_rate():
