@@ -10,6 +10,7 @@ from launcher.cli.options import add_recipe
 from launcher.cli.surroundings import Surroundings
 
 if TYPE_CHECKING:
+    from launcher.handoff.order import Order
     from launcher.spec.bundle import LaunchBundle, NodeCommand
     from launcher.spec.plan import RunPlan
 
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
 
     recipe = load_recipe(arguments.recipe, overrides=arguments.set)
     order = make_order(recipe, around)
-    nodes = {command.node_rank: command for command in order.bundle.commands}
+    nodes = {command.node_rank for command in order.bundle.nodes or order.bundle.commands}
     if arguments.node_rank not in nodes:
         around.tell(
             f"batchwright render: --node-rank {arguments.node_rank}: this plan has a command for"
@@ -61,13 +62,14 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
         return 2
     warn(order.plan.problems, around)
     directory = Path(arguments.output or _default_folder(order.plan))
-    placed = write_bundle(plan=order.plan, bundle=order.bundle, directory=directory)
+    placed = write_bundle(plan=order.plan, bundle=order.bundle, directory=directory, python=order.python)
     if arguments.print:
-        command = next(each for each in placed.commands if each.node_rank == arguments.node_rank)
+        started = placed.nodes or placed.commands
+        command = next(each for each in started if each.node_rank == arguments.node_rank)
         around.say(_for_wrapper(arguments.print, command, order.plan, directory))
         return 0
     around.tell(f"wrote {', '.join(sorted({'plan.json', *placed.files}))} to {directory}")
-    around.say("\n".join(_lines(placed, order.plan)))
+    around.say("\n".join(_lines(placed, order)))
     return 0
 
 
@@ -77,15 +79,19 @@ def _default_folder(plan: RunPlan) -> Path:
     return Path("runs", "rendered", f"{plain_name(plan.recipe_name)}-{plan.plan_hash[:8]}")
 
 
-def _lines(placed: LaunchBundle, plan: RunPlan) -> list[str]:
+def _lines(placed: LaunchBundle, order: Order) -> list[str]:
+    from launcher.handoff.order import with_callers_options
     from launcher.spec.shell import command_line
 
-    workdir = None if Path(plan.launch.workdir) == Path.cwd() else plan.launch.workdir
+    workdir = order.plan.launch.workdir
+    # what only reaches other machines runs the same from anywhere
+    anywhere = bool(placed.nodes) or Path(workdir) == Path.cwd()
     lines = []
     for command in placed.commands:
         if len(placed.commands) > 1:
             lines.append(f"# node {command.node_rank}, {command.host}")
-        lines.append(command_line(argv=command.argv, env=command.env, directory=workdir))
+        env = with_callers_options(environ=order.environ, rendered=command.env)
+        lines.append(command_line(argv=command.argv, env=env, directory=None if anywhere else workdir))
     return lines
 
 

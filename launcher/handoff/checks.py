@@ -14,6 +14,16 @@ from launcher.spec.plan import RunPlan
 
 __all__ = ["check_launch"]
 
+_ON_A_LOGIN_NODE = ("launch.executor", "start it where Slurm's commands are, on a login node")
+# programs that are no Python package: where it is written that they are needed, and how to get them
+_CURES = {
+    "pdsh": ("launch.executor", "apt-get install pdsh"),
+    "sbatch": _ON_A_LOGIN_NODE,
+    "srun": _ON_A_LOGIN_NODE,
+    "kubectl": ("launch.executor", "install kubectl and let it reach the cluster"),
+    "apptainer": ("launch.container.runtime", "install apptainer, or load its module in launch.setup"),
+}
+
 
 def check_launch(
     *,
@@ -21,10 +31,12 @@ def check_launch(
     executables: Sequence[str],
     environ: Mapping[str, str],
     beside: Path,
+    elsewhere: bool = False,
 ) -> tuple[Problem, ...]:
     """Everything that would stop the job, in the order in which the job would meet it.
 
     executables: command names that the engine and its commands need. beside: folder of our own interpreter.
+    elsewhere: whether the job runs on other machines, which are asked themselves.
     """
     workdir = Path(plan.launch.workdir)
     if not workdir.is_dir():
@@ -37,8 +49,8 @@ def check_launch(
         *_check_script(plan, workdir, environ),
         *_check_executables(plan, executables, environ, beside),
         *_check_pass_env(plan, environ),
-        *_check_port(plan),
-        *check_compiler(plan=plan, environ=environ, beside=beside),
+        *(() if elsewhere else _check_port(plan)),
+        *(() if elsewhere else check_compiler(plan=plan, environ=environ, beside=beside)),
     )
 
 
@@ -99,13 +111,15 @@ def _check_executables(
     problems = []
     for name in dict.fromkeys(executables):
         if find_executable(name, environ=environ, beside=beside, directory=plan.launch.workdir) is None:
-            own = name == plan.launch.python
+            path, cure = _CURES.get(name, ("launch.engine", "pip install 'batchwright[train]'"))
+            if name == plan.launch.python:
+                path, cure = "launch.python", "write launch.python as a path"
             problems.append(
                 Problem(
                     code="executable-not-found",
-                    path="launch.python" if own else "launch.engine",
+                    path=path,
                     message=f"`{name}` is neither beside our own interpreter nor on PATH",
-                    hint="write launch.python as a path" if own else "pip install 'batchwright[train]'",
+                    hint=cure,
                 )
             )
     return tuple(problems)

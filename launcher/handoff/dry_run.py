@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from launcher.handoff.launch_papers import caller_variables
 from launcher.handoff.order import Order, job_commands, placed_bundle
-from launcher.handoff.papers import run_papers
+from launcher.handoff.papers import run_papers, shown_host
 from launcher.handoff.run_folder import run_name
 from launcher.spec.shell import command_line
 
@@ -19,7 +20,7 @@ def dry_run_lines(order: Order, directory: Path | None) -> list[str]:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     name = run_name(recipe_name=plan.recipe_name, plan_hash=plan.plan_hash, stamp=stamp)
     target = (directory or Path("runs", name)).absolute()
-    placed = placed_bundle(order.bundle, str(target))
+    placed = placed_bundle(order.bundle, str(target), python=order.python)
     papers = run_papers(order, placed)
     lines = [f"would write to {target}"]
     lines += [f"  {name:<20}{len(text.encode(errors='replace')):>9,} bytes" for name, text in papers.items()]
@@ -28,6 +29,13 @@ def dry_run_lines(order: Order, directory: Path | None) -> list[str]:
     lines += ["", "would start"]
     for command, node in zip(job_commands(order, placed), placed.commands, strict=True):
         lines.append(f"  {command_line(argv=command.argv, env=node.env, directory=command.directory)}")
-        others = sorted(name for name in command.env if name not in node.env)
-        lines.append(f"  # and from the caller: {', '.join(others)}")
+        if not placed.nodes:
+            others = sorted(name for name in command.env if name not in node.env)
+            lines.append(f"  # and from the caller: {', '.join(others)}")
+    for node in placed.nodes:
+        lines.append(f"on node {node.node_rank}, {shown_host(node)}")
+        line = command_line(argv=node.argv, env=node.env, directory=plan.launch.workdir)
+        lines.append(f"  {line}".replace("\0", ""))
+    if placed.nodes:
+        lines.append(f"  # and from the caller: {', '.join(sorted(caller_variables(order)))}")
     return lines

@@ -7,28 +7,26 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from launcher.errors import HandoffError, Problem
+from launcher.handoff.asking import Asking, sweep
+from launcher.handoff.commands import JobCommand, start_command
+from launcher.handoff.following import GrowingFile
 from launcher.handoff.processes import Process, processes_of_run, send
 from launcher.handoff.signals import ENDING
 
-__all__ = ["Ending", "JobCommand", "run_job"]
+__all__ = ["Ending", "run_job"]
 
 _LOOK_AGAIN = 0.05  # seconds between looks at processes that were asked to end
 _GIVE_UP = 10.0  # seconds after SIGKILL; a process in uninterruptible sleep cannot be ended by anybody
 _DRAIN = 1.0  # seconds for the last output, should a stranger hold the pipe
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobCommand:
-    """One command, with its whole environment, and the folder it runs in."""
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    directory: str
+_FOLLOW = 0.5  # seconds between looks at a file that grows
+_ANSWER = 15.0  # seconds for other machines to be asked and to answer, besides the grace
+_AT_ONCE = 10.0  # seconds for a second request to reach them
+_LOST = {255}  # ssh's own code: the connection, not the job, has ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,52 +45,56 @@ class Ending:
 class _Watch:
     """What changes while a job runs."""
 
-    run: str
+    run: str | None
     grace_seconds: float
     say: Callable[[str], None]
     children: Sequence[subprocess.Popen[bytes]]
+    asking: Asking
     interrupted_by: int | None = None
     deadline: float | None = None
     asked: set[int] = field(default_factory=set)
     left_behind: tuple[Process, ...] = ()
+    killed: bool = False
 
 
 def run_job(
     *,
     commands: Sequence[JobCommand],
-    run: str,
+    run: str | None,
     wake: int,
     grace_seconds: float,
     output: Callable[[int, bytes], None],
     say: Callable[[str], None],
     started: Callable[[Sequence[int]], None] = lambda _pids: None,
+    stop: Sequence[JobCommand] = (),
+    log: Path | None = None,
 ) -> Ending:
     """Starts every command in a session of its own and returns when nothing of the job is left.
 
-    run: value of BATCHWRIGHT_RUN in the commands' environment, by which descendants are found.
+    run: value of BATCHWRIGHT_RUN in the commands' environment, by which descendants are found; None where the
+    commands only wait for processes on other machines, whose own launcher looks after them.
     wake: descriptor of signals_as_bytes(); a request to end that has come already starts nothing.
     grace_seconds: between asking (SIGTERM) and ending (SIGKILL).
     output: gets 1 or 2 (standard output or error) and bytes as they come. say: gets one line for the person.
-    started: gets the process numbers. Raises HandoffError when one cannot be started.
+    started: gets the process numbers. stop: commands that ask the job to end, in place of SIGTERM to what runs here;
+    run once more at the end where the commands cannot have waited for all of it. log: a file that grows; what is
+    added to it while the commands run is output too. Raises HandoffError when one cannot be started.
     """
     if asked := _asked_already(wake):
         return Ending(returncode=-asked, interrupted_by=asked, left_behind=())
-    with _children(commands, run) as children:
-        started([child.pid for child in children])
-        watch = _Watch(run=run, grace_seconds=grace_seconds, say=say, children=children)
-        with selectors.DefaultSelector() as selector:
-            selector.register(wake, selectors.EVENT_READ)
-            for child in children:
-                for number, pipe in ((1, child.stdout), (2, child.stderr)):
-                    assert pipe is not None
-                    os.set_blocking(pipe.fileno(), False)
-                    selector.register(pipe, selectors.EVENT_READ, number)
-            while not _is_over(watch):
-                _read(selector, output, watch, None if watch.deadline is None else _LOOK_AGAIN)
-            drained_by = time.monotonic() + _DRAIN
-            while len(selector.get_map()) > 1 and time.monotonic() < drained_by:
-                _read(selector, output, watch, _LOOK_AGAIN)
-        codes = [child.wait() if _has_ended(child) else -signal.SIGKILL for child in children]
+    asking, followed = Asking(stop), GrowingFile(log) if log is not None else None
+    waited_for_all = False
+    try:
+        with _children(commands, run) as children:
+            started([child.pid for child in children])
+            watch = _Watch(run=run, grace_seconds=grace_seconds, say=say, children=children, asking=asking)
+            _follow(watch, wake, output, followed)
+            codes = [child.wait() if _has_ended(child) else -signal.SIGKILL for child in children]
+        waited_for_all = not watch.killed and all(code not in _LOST and code >= 0 for code in codes)
+    finally:
+        asking.give_up()
+        if stop and not waited_for_all and not sweep(stop, seconds=grace_seconds + _ANSWER):
+            say("warning: not every host answered when it was asked to end the job")
     return Ending(
         # those that were ended because another one failed are not the cause
         returncode=next((code for code in sorted(codes, key=_is_terminated) if code), 0),
@@ -101,13 +103,39 @@ def run_job(
     )
 
 
+def _follow(
+    watch: _Watch, wake: int, output: Callable[[int, bytes], None], followed: GrowingFile | None
+) -> None:
+    """Hands on what the commands print until nothing of the job is left."""
+    idle = None if followed is None else _FOLLOW
+    with selectors.DefaultSelector() as selector:
+        selector.register(wake, selectors.EVENT_READ)
+        for child in watch.children:
+            for number, pipe in ((1, child.stdout), (2, child.stderr)):
+                assert pipe is not None
+                os.set_blocking(pipe.fileno(), False)
+                selector.register(pipe, selectors.EVENT_READ, number)
+        while not _is_over(watch):
+            _read(selector, output, watch, idle if watch.deadline is None else _LOOK_AGAIN)
+            _hand_on(followed, output)
+        drained_by = time.monotonic() + _DRAIN
+        while len(selector.get_map()) > 1 and time.monotonic() < drained_by:
+            _read(selector, output, watch, _LOOK_AGAIN)
+        _hand_on(followed, output)
+
+
+def _hand_on(followed: GrowingFile | None, output: Callable[[int, bytes], None]) -> None:
+    while followed is not None and (data := followed.news()):
+        output(1, data)
+
+
 @contextmanager
-def _children(commands: Sequence[JobCommand], run: str) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+def _children(commands: Sequence[JobCommand], run: str | None) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
     """The commands' processes; none of a run is left when the block ends, however it ends."""
     children: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
-            children.append(_start(command))  # noqa: PERF401 - those already started must be known when the next fails
+            children.append(start_command(command))  # noqa: PERF401 - those already started must be known when the next fails
         yield children
     finally:
         leaders = {child.pid for child in children if child.returncode is None}
@@ -124,29 +152,6 @@ def _children(commands: Sequence[JobCommand], run: str) -> Iterator[Sequence[sub
                 child.wait()
 
 
-def _start(command: JobCommand) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            command.argv,
-            env=command.env,
-            cwd=command.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except (
-        OSError
-    ) as error:  # it is there and executable, and still no program: a wrong machine, a broken file
-        problem = Problem(
-            code="executable-not-found",
-            path="launch.engine",
-            message=f"`{command.argv[0]}` cannot be started: {error.strerror}",
-            hint="install the engine again",
-        )
-        raise HandoffError([problem]) from error
-
-
 def _asked_already(wake: int) -> int | None:
     try:
         return next((number for number in os.read(wake, 64) if number in ENDING), None)
@@ -157,6 +162,7 @@ def _asked_already(wake: int) -> int | None:
 def _is_over(watch: _Watch) -> bool:
     """Takes the next step towards the end, if one is due; True when no process of the job is left."""
     running = [child for child in watch.children if not _has_ended(child)]
+    watch.asking.go_on()
     if watch.deadline is None and running and not _one_has_failed(watch.children):
         return False
     found = processes_of_run(run=watch.run, leaders={child.pid for child in watch.children})
@@ -166,10 +172,13 @@ def _is_over(watch: _Watch) -> bool:
     if watch.deadline is None:
         watch.deadline = now + watch.grace_seconds
         watch.left_behind = () if running else found
-    fresh = [process for process in found if process.pid not in watch.asked]
-    send(fresh, signal.SIGTERM)
-    watch.asked.update(process.pid for process in fresh)
+    elsewhere = watch.asking and watch.interrupted_by is not None
+    if not elsewhere:
+        fresh = [process for process in found if process.pid not in watch.asked]
+        send(fresh, signal.SIGTERM)
+        watch.asked.update(process.pid for process in fresh)
     if now >= watch.deadline:
+        watch.killed = True
         send(found, signal.SIGKILL)
     return now >= watch.deadline + _GIVE_UP
 
@@ -201,14 +210,16 @@ def _note_signal(watch: _Watch, number: int) -> None:
         return
     now = time.monotonic()
     name = signal.Signals(number).name
-    if watch.interrupted_by is None:
+    first = watch.interrupted_by is None
+    if first:
         watch.interrupted_by = number
-        watch.deadline = now + watch.grace_seconds
+        watch.deadline = now + watch.grace_seconds + (_ANSWER if watch.asking else 0)
         again = "Ctrl-C again ends it" if number == signal.SIGINT else "a second signal ends it"
         watch.say(f"{name}: asked the job to end, waiting up to {watch.grace_seconds:g} s; {again} at once")
     else:
-        watch.deadline = now
+        watch.deadline = now + (_AT_ONCE if watch.asking else 0)
         watch.say(f"{name}: ending the job now")
+    watch.asking.ask()
 
 
 def _is_terminated(code: int) -> bool:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.handoff.environment import job_environment
+from launcher.handoff.launch_papers import caller_variables
 from launcher.handoff.order import Order, job_commands
 from launcher.spec.bundle import LaunchBundle, NodeCommand
 from launcher.spec.plan import RunPlan
 from launcher.spec.shell import command_line
 
-__all__ = ["MANIFEST", "bundle_papers", "run_papers"]
+__all__ = ["MANIFEST", "bundle_papers", "run_papers", "shown_host"]
 
 MANIFEST = "bundle.json"
 
@@ -32,6 +33,10 @@ def bundle_papers(*, plan: RunPlan, bundle: LaunchBundle, placed: LaunchBundle) 
         "commands": [_command(each) for each in placed.commands],
         "nodes": [_command(each) for each in placed.nodes],
         "stop": [list(words) for words in placed.stop],
+        "hosts": list(placed.hosts),
+        "log": placed.log,
+        "main_address": _main_address(plan, placed),
+        "main_port": plan.launch.main_port or placed.main_port,
     }
     return {**files, MANIFEST: _json(manifest)}
 
@@ -49,6 +54,7 @@ def run_papers(order: Order, placed: LaunchBundle) -> dict[str, str]:
 def commands_text(order: Order, placed: LaunchBundle) -> str:
     """What was asked and what is started, ready to be pasted; for people."""
     rendered = placed.commands
+    workdir = order.plan.launch.workdir
     lines = [
         "# asked",
         f"#   {command_line(argv=order.asked, env={})}".replace("\n", "\n#   "),
@@ -58,16 +64,23 @@ def commands_text(order: Order, placed: LaunchBundle) -> str:
         if len(rendered) > 1:
             lines.append(f"# node {node.node_rank}, {node.host}")
         lines.append(command_line(argv=command.argv, env=node.env, directory=command.directory))
+    for node in placed.nodes:
+        lines.append(f"# started by it on node {node.node_rank}, {shown_host(node)}")
+        lines.append(command_line(argv=node.argv, env=node.env, directory=workdir).replace("\0", ""))
     return "\n".join(lines) + "\n"
 
 
 def environment_text(order: Order) -> str:
     """Names of the variables that the job gets, by where they come from; values only of what the plan sets."""
     rendered: dict[str, str] = {}
-    for command in order.bundle.commands:
+    for command in order.bundle.nodes or order.bundle.commands:
         rendered.update(command.env)
     passed = set(order.plan.launch.pass_env)
-    handed = job_environment(environ=order.environ, rendered={}, pass_env=tuple(passed))
+    handed = (
+        caller_variables(order)
+        if order.bundle.nodes
+        else job_environment(environ=order.environ, rendered={}, pass_env=tuple(passed))
+    )
     kept = sorted(name for name in handed if name not in rendered and name not in passed)
     sections = {
         "set by the plan (values in commands.txt)": sorted(rendered),
@@ -86,6 +99,18 @@ def _command(command: NodeCommand) -> dict[str, Any]:
         "argv": list(command.argv),
         "env": dict(command.env),
     }
+
+
+def shown_host(command: NodeCommand) -> str:
+    """The host's name, or what stands for it until the job knows it."""
+    return command.host.strip("\0")
+
+
+def _main_address(plan: RunPlan, placed: LaunchBundle) -> str | None:
+    """Where the ranks meet; None where only the job learns it."""
+    if plan.launch.main_address != "auto":
+        return plan.launch.main_address
+    return placed.hosts[0] if placed.hosts else None
 
 
 def _bundle_hash(bundle: LaunchBundle) -> str:

@@ -22,18 +22,21 @@ class Process:
     name: str
 
 
-def processes_of_run(*, run: str, leaders: Collection[int], proc: Path = _PROC) -> tuple[Process, ...]:
+def processes_of_run(*, run: str | None, leaders: Collection[int], proc: Path = _PROC) -> tuple[Process, ...]:
     """Every living process of a run: carries its mark, is in a leader's session, or descends from one that does.
 
-    run: value of BATCHWRIGHT_RUN, different for every run. leaders: processes that we started, each the head of
-    a session of its own, not waited for yet (so that their numbers cannot have gone to anybody else).
+    run: value of BATCHWRIGHT_RUN, different for every run; None: by session and parent only. leaders: processes that
+    we started, each the head of a session of its own, not waited for yet (so that their numbers cannot have gone to
+    anybody else).
     torchrun puts its workers into sessions of their own; only the mark finds them once torchrun is gone.
     Empty where there is no /proc.
     """
     table = _process_table(proc)
-    mark = os.fsencode(f"{MARK}={run}")
+    mark = None if run is None else os.fsencode(f"{MARK}={run}")
     members = {
-        pid for pid, (_, _, session) in table.items() if session in leaders or mark in _environment(proc, pid)
+        pid
+        for pid, (_, _, session) in table.items()
+        if session in leaders or (mark is not None and mark in _environment(proc, pid))
     }
     members |= set(leaders)
     while True:

@@ -14,8 +14,10 @@ from launcher.spec.plan import RunPlan
 __all__ = ["write_bundle"]
 
 
-def write_bundle(*, plan: RunPlan, bundle: LaunchBundle, directory: Path) -> LaunchBundle:
-    """Writes the files and returns the bundle as it lies there.
+def write_bundle(
+    *, plan: RunPlan, bundle: LaunchBundle, directory: Path, python: str = "python3"
+) -> LaunchBundle:
+    """Writes the files and returns the bundle as it lies there. python: the job's interpreter on its nodes.
 
     Each file is replaced as a whole, so that several nodes may render into one shared folder at once; files of an
     earlier rendering that are no longer part are removed.
@@ -23,7 +25,7 @@ def write_bundle(*, plan: RunPlan, bundle: LaunchBundle, directory: Path) -> Lau
     """
     target = directory.absolute()
     earlier = _earlier_files(target, shown=str(directory))
-    placed = bundle.placed(str(target))
+    placed = bundle.placed(str(target), python=python)
     papers = bundle_papers(plan=plan, bundle=bundle, placed=placed)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     # the manifest first: whoever else renders into this folder now sees that it is one of ours

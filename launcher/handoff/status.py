@@ -11,7 +11,7 @@ from launcher.handoff.files import write_atomically
 
 __all__ = ["State", "time_stamp", "write_status"]
 
-State = Literal["running", "done", "failed", "interrupted"]
+State = Literal["running", "submitted", "done", "failed", "interrupted"]
 
 
 def write_status(directory: Path, *, state: State, facts: Mapping[str, Any]) -> None:

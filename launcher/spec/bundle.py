@@ -65,6 +65,10 @@ class LaunchBundle:
     """False: commands hand the job over and return; it goes on without us."""
     hosts: tuple[str, ...] = field(default=())
     """Hosts to reach before anything starts, in the order of node ranks; empty where only the job learns them."""
+    secret_files: bool = False
+    """Whether each node finds the values of launch.pass_env in a file of the run folder, which it reads once."""
+    main_port: int | None = None
+    """What MAIN_PORT became; None before the bundle is placed."""
 
     def placed(
         self,
@@ -78,8 +82,8 @@ class LaunchBundle:
 
         main_port: what MAIN_PORT becomes; port_of(directory) when None. main_address: stays a placeholder when None.
         """
-        port = str(port_of(directory) if main_port is None else main_port)
-        values = {"run-dir": directory, "main-port": port, "python": python, "run-id": run_id(directory)}
+        port = port_of(directory) if main_port is None else main_port
+        values = {"run-dir": directory, "main-port": str(port), "python": python, "run-id": run_id(directory)}
         if main_address is not None:
             values["main-address"] = main_address
 
@@ -102,6 +106,7 @@ class LaunchBundle:
             commands=put_all(self.commands),
             nodes=put_all(self.nodes),
             stop=tuple(tuple(put(word) for word in words) for words in self.stop),
+            main_port=port,
         )
 
 

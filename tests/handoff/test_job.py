@@ -7,7 +7,8 @@ import time
 import pytest
 
 from launcher.errors import HandoffError
-from launcher.handoff.job import JobCommand, run_job
+from launcher.handoff.commands import JobCommand
+from launcher.handoff.job import run_job
 from launcher.handoff.processes import processes_of_run
 from launcher.handoff.signals import signals_as_bytes
 

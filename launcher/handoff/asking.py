@@ -1,0 +1,61 @@
+"""Commands that ask a job on other machines to end: one after another, beside the commands that wait for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+
+from launcher.handoff.commands import JobCommand, start_command
+
+__all__ = ["Asking", "sweep"]
+
+
+class Asking:
+    """The stop commands of one job, started one after another."""
+
+    def __init__(self, commands: Sequence[JobCommand]) -> None:
+        self._commands = tuple(commands)
+        self._waiting: list[JobCommand] = []
+        self._running: subprocess.Popen[bytes] | None = None
+        self.failed = False
+        """Whether one of them did not end well, or not in time."""
+
+    def __bool__(self) -> bool:
+        """Whether there is anybody to ask."""
+        return bool(self._commands)
+
+    def ask(self) -> None:
+        """Runs all of them, once more where they have run already."""
+        self._waiting.extend(self._commands)
+
+    def go_on(self) -> bool:
+        """Starts the next one when the last has ended; True while one runs."""
+        if self._running is not None and self._running.poll() is None:
+            return True
+        self.failed |= self._running is not None and self._running.returncode != 0
+        self._running = start_command(self._waiting.pop(0), piped=False) if self._waiting else None
+        return self._running is not None
+
+    def give_up(self) -> None:
+        """Ends the one that runs; for a host that never answers."""
+        self._waiting.clear()
+        if self._running is not None and self._running.poll() is None:
+            os.killpg(self._running.pid, signal.SIGKILL)
+            self._running.wait()
+            self.failed = True
+
+
+def sweep(commands: Sequence[JobCommand], *, seconds: float) -> bool:
+    """Asks once more, for what outlived the commands that waited for it; whether every one ended well and in time."""
+    asking = Asking(commands)
+    asking.ask()
+    deadline = time.monotonic() + seconds
+    while asking.go_on():
+        if time.monotonic() > deadline:
+            asking.give_up()
+        else:
+            time.sleep(0.05)
+    return not asking.failed

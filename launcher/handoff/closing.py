@@ -1,0 +1,141 @@
+"""How a run ended: what its status file says of it, and the last lines a person reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from launcher.handoff.job import Ending
+from launcher.handoff.order import Order
+from launcher.handoff.outcome import RankEnd, exit_code, first_failure, log_tail, rank_ends
+from launcher.handoff.status import State, time_stamp, write_status
+from launcher.reporting.run_log import StepLine, read_log
+from launcher.reporting.run_text import closing_line, error_context, show_duration
+from launcher.spec.bundle import LaunchBundle
+
+__all__ = ["Run", "ended_run", "record_run", "sum_up"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run that has a folder."""
+
+    order: Order
+    placed: LaunchBundle
+    """The bundle as it lies in the folder."""
+    directory: Path
+    started: float
+    ended: float = 0.0
+    state: State = "running"
+    exit: int | None = None
+    failure: RankEnd | None = None
+    message: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The folder as a person would type it here."""
+        try:
+            return str(self.directory.relative_to(Path.cwd()))
+        except ValueError:
+            return str(self.directory)
+
+
+def record_run(run: Run) -> None:
+    """Writes status.json."""
+    plan = run.order.plan
+    failed = run.failure
+    facts: dict[str, Any] = {
+        "exit": run.exit,
+        "failed_rank": failed.rank if failed else None,
+        "failed_host": failed.host if failed else None,
+        "message": run.message,
+        "started": time_stamp(run.started),
+        "ended": time_stamp(run.ended) if run.exit is not None else None,
+        "recipe_name": plan.recipe_name,
+        "plan_hash": plan.plan_hash,
+        "semantics_hash": plan.semantics_hash,
+        "engine": plan.launch.engine,
+        "executor": plan.launch.executor,
+        "hosts": list(run.placed.hosts),
+        "world_size": plan.layout.world_size,
+        "host": os.uname().nodename,
+        "pid": os.getpid(),
+    }
+    write_status(run.directory, state=run.state, facts=facts)
+
+
+def ended_run(run: Run, ending: Ending, *, now: float) -> Run:
+    """The run with what its records say of its end; a job that was only handed over has not ended."""
+    failure = None
+    if not run.placed.attached and ending.returncode == 0 and ending.interrupted_by is None:
+        return replace(run, ended=now, state="submitted")
+    if ending.interrupted_by is None:
+        failure = first_failure(
+            ends=rank_ends(run.directory),
+            log=log_tail(run.directory / "logs" / "launch.log") if ending.returncode else "",
+            world_size=run.order.plan.layout.world_size,
+            host=os.uname().nodename,
+        )
+    code = exit_code(returncode=ending.returncode, failure=failure, interrupted_by=ending.interrupted_by)
+    state: State = "interrupted" if ending.interrupted_by else "failed" if code else "done"
+    return replace(
+        run, ended=now, state=state, exit=code, failure=failure, message=_message(run, ending, failure, code)
+    )
+
+
+def _message(run: Run, ending: Ending, failure: RankEnd | None, code: int) -> str:
+    """One line about a run that did not end well; empty for one that did."""
+    if ending.interrupted_by is not None:
+        return f"interrupted by signal {ending.interrupted_by}"
+    if failure is not None:
+        words = failure.error.strip().splitlines()
+        what = f": {words[-1] if 'Traceback' in words[0] else words[0]}" if words else ""
+        return f"rank {failure.rank} on {failure.host} ended with exit code {failure.exit}{what}"
+    if code:
+        return f"{run.order.plan.launch.engine} ended with exit code {code}, and no rank left word of why"
+    return ""
+
+
+def sum_up(run: Run, ending: Ending, say: Callable[[str], None]) -> None:
+    """The last lines: what became of it, where it is, and the curves."""
+    if run.state == "submitted":
+        say(f"submitted; it goes on without us   {run.shown}")
+        say(f"        batchwright status {run.shown}")
+        return
+    steps = read_log(run.directory)
+    seconds = run.ended - run.started
+    for process in ending.left_behind:
+        say(f"note    `{process.name}` (process {process.pid}) outlived the job and was ended")
+    if run.state == "done":
+        say(closing_line(state="done", steps=steps, seconds=seconds, directory=run.shown))
+    elif run.state == "interrupted":
+        say(closing_line(state="ended", steps=steps, seconds=seconds, directory=run.shown))
+        say("        interrupted; nothing of the job is left running")
+    else:
+        _say_failure(run, seconds, say)
+    if steps:
+        say(f"curves  {_drawn(run, steps) or f'{run.shown}/curves.png'}")
+
+
+def _say_failure(run: Run, seconds: float, say: Callable[[str], None]) -> None:
+    say(f"failed  {run.message} (after {show_duration(seconds)})")
+    error = run.failure.error if run.failure else ""
+    for line in error_context(log=log_tail(run.directory / "logs" / "launch.log"), error=error):
+        say(f"        | {line}")
+    say(f"        log: {run.shown}/logs/launch.log")
+
+
+def _drawn(run: Run, steps: Sequence[StepLine]) -> str:
+    """Draws the curves; why not, when it cannot. A picture never changes how a job ended."""
+    from launcher.reporting.curves import draw_curves
+
+    try:
+        drawn = draw_curves(steps=steps, plan=run.order.plan, target=run.directory / "curves.png")
+    except KeyboardInterrupt:
+        return "not drawn: interrupted"
+    except Exception as error:  # noqa: BLE001 - whatever a plotting library raises on this machine
+        return f"not drawn: {type(error).__name__}: {error}"
+    return "" if drawn else "not drawn: matplotlib is not installed (pip install 'batchwright[train]')"

@@ -1,0 +1,74 @@
+"""What the nodes of one launch are handed beside its bundle: who started it, the caller's variables, secrets."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+
+from launcher.handoff.environment import allowed
+from launcher.handoff.order import Order
+from launcher.spec.bundle import LaunchBundle
+
+__all__ = ["LAUNCH", "caller_variables", "launch_papers", "remove_secrets", "secret_file"]
+
+LAUNCH = "launch.json"
+
+# what belongs to a login on one machine
+_HERE = frozenset(
+    (
+        *("HOME", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TMP", "TEMP"),
+        *("LD_PRELOAD", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"),
+    )
+)
+# what a module load or an image is there to set
+_SOFTWARE = frozenset(
+    (
+        *("PATH", "LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"),
+        *("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHONPATH", "PYTHONHOME"),
+        *("CC", "CXX", "CFLAGS", "CXXFLAGS", "LDFLAGS"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    )
+)
+
+
+def launch_papers(order: Order, placed: LaunchBundle) -> dict[str, str]:
+    """launch.json, and one file of secrets per node where the bundle wants them; nothing for a job on this machine."""
+    if not placed.nodes:
+        return {}
+    names = order.plan.launch.pass_env
+    launch = {
+        "id": secrets.token_hex(8),
+        "environment": caller_variables(order),
+        "pass_env": list(names),
+    }
+    papers = {LAUNCH: json.dumps(launch, indent=1) + "\n"}
+    if placed.secret_files and names:
+        values = json.dumps({name: order.environ[name] for name in names if name in order.environ}) + "\n"
+        papers |= {secret_file(command.node_rank): values for command in placed.nodes}
+    return papers
+
+
+def caller_variables(order: Order) -> dict[str, str]:
+    """Variables of the caller that the nodes set before the job, unless the machine they run on is what they tell of.
+
+    With launch.setup or a container the software is the node's: PATH and its like stay as they are there.
+    """
+    launch = order.plan.launch
+    left = _HERE | _SOFTWARE if launch.setup or launch.container is not None else _HERE
+    return {
+        name: value
+        for name, value in sorted(order.environ.items())
+        if allowed(name) and name not in left and not name.startswith("XDG_") and name not in launch.pass_env
+    }
+
+
+def secret_file(node_rank: int) -> str:
+    """Name in the run folder."""
+    return f"secrets.{node_rank}.json"
+
+
+def remove_secrets(directory: Path) -> None:
+    """Whatever the nodes did not fetch."""
+    for path in directory.glob("secrets.*.json"):
+        path.unlink(missing_ok=True)
