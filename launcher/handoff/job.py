@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from launcher.handoff.asking import Asking, sweep
+from launcher.handoff.attending import Attendant
 from launcher.handoff.commands import JobCommand, start_command
 from launcher.handoff.following import GrowingFile
 from launcher.handoff.processes import Process, processes_of_run, send
@@ -24,8 +26,10 @@ _LOOK_AGAIN = 0.05  # seconds between looks at processes that were asked to end
 _GIVE_UP = 10.0  # seconds after SIGKILL; a process in uninterruptible sleep cannot be ended by anybody
 _DRAIN = 1.0  # seconds for the last output, should a stranger hold the pipe
 _FOLLOW = 0.5  # seconds between looks at a file that grows
+_ATTEND = 1.0  # seconds between calls of what is looked after meanwhile
 _ANSWER = 15.0  # seconds for other machines to be asked and to answer, besides the grace
 _AT_ONCE = 10.0  # seconds for a second request to reach them
+_FOR_ATTENDANTS = object()  # marks descriptors that are theirs
 _LOST = {255}  # ssh's own code: the connection, not the job, has ended
 
 
@@ -45,11 +49,13 @@ class Ending:
 class _Watch:
     """What changes while a job runs."""
 
-    run: str | None
+    find: Callable[..., tuple[Process, ...]]
     grace_seconds: float
     say: Callable[[str], None]
     children: Sequence[subprocess.Popen[bytes]]
     asking: Asking
+    attendants: Sequence[Attendant]
+    told: bool = False
     interrupted_by: int | None = None
     deadline: float | None = None
     asked: set[int] = field(default_factory=set)
@@ -68,6 +74,8 @@ def run_job(
     started: Callable[[Sequence[int]], None] = lambda _pids: None,
     stop: Sequence[JobCommand] = (),
     log: Path | None = None,
+    node: int | None = None,
+    attendants: Sequence[Attendant] = (),
 ) -> Ending:
     """Starts every command in a session of its own and returns when nothing of the job is left.
 
@@ -78,16 +86,26 @@ def run_job(
     output: gets 1 or 2 (standard output or error) and bytes as they come. say: gets one line for the person.
     started: gets the process numbers. stop: commands that ask the job to end, in place of SIGTERM to what runs here;
     run once more at the end where the commands cannot have waited for all of it. log: a file that grows; what is
-    added to it while the commands run is output too. Raises HandoffError when one cannot be started.
+    added to it while the commands run is output too. node: number of the node whose processes these are, where it is
+    one of several. attendants: called meanwhile; each may end the job. Raises HandoffError when a command cannot be
+    started.
     """
     if asked := _asked_already(wake):
         return Ending(returncode=-asked, interrupted_by=asked, left_behind=())
     asking, followed = Asking(stop), GrowingFile(log) if log is not None else None
     waited_for_all = False
     try:
-        with _children(commands, run) as children:
+        find = partial(processes_of_run, run=run, node=node)
+        with _children(commands, find) as children:
             started([child.pid for child in children])
-            watch = _Watch(run=run, grace_seconds=grace_seconds, say=say, children=children, asking=asking)
+            watch = _Watch(
+                find=find,
+                grace_seconds=grace_seconds,
+                say=say,
+                children=children,
+                asking=asking,
+                attendants=attendants,
+            )
             _follow(watch, wake, output, followed)
             codes = [child.wait() if _has_ended(child) else -signal.SIGKILL for child in children]
         waited_for_all = not watch.killed and all(code not in _LOST and code >= 0 for code in codes)
@@ -107,7 +125,7 @@ def _follow(
     watch: _Watch, wake: int, output: Callable[[int, bytes], None], followed: GrowingFile | None
 ) -> None:
     """Hands on what the commands print until nothing of the job is left."""
-    idle = None if followed is None else _FOLLOW
+    idle = _FOLLOW if followed is not None else _ATTEND if watch.attendants else None
     with selectors.DefaultSelector() as selector:
         selector.register(wake, selectors.EVENT_READ)
         for child in watch.children:
@@ -116,8 +134,10 @@ def _follow(
                 os.set_blocking(pipe.fileno(), False)
                 selector.register(pipe, selectors.EVENT_READ, number)
         while not _is_over(watch):
+            _wait_for_attendants(selector, watch)
             _read(selector, output, watch, idle if watch.deadline is None else _LOOK_AGAIN)
             _hand_on(followed, output)
+        _wait_for_attendants(selector, watch, nobody=True)
         drained_by = time.monotonic() + _DRAIN
         while len(selector.get_map()) > 1 and time.monotonic() < drained_by:
             _read(selector, output, watch, _LOOK_AGAIN)
@@ -129,8 +149,31 @@ def _hand_on(followed: GrowingFile | None, output: Callable[[int, bytes], None])
         output(1, data)
 
 
+def _wait_for_attendants(selector: selectors.BaseSelector, watch: _Watch, *, nobody: bool = False) -> None:
+    """Has the selector wait for what the attendants wait for now."""
+    wanted = set() if nobody else {number for each in watch.attendants for number in each.files()}
+    known = {key.fd for key in selector.get_map().values() if key.data is _FOR_ATTENDANTS}
+    for number in known - wanted:
+        selector.unregister(number)
+    for number in wanted - known:
+        selector.register(number, selectors.EVENT_READ, _FOR_ATTENDANTS)
+
+
+def _attend(watch: _Watch) -> None:
+    """Calls the attendants; the first that says so has the job asked to end."""
+    ending = watch.told or watch.interrupted_by is not None or _one_has_failed(watch.children)
+    for each in watch.attendants:
+        if each.attend(ending=ending) and not watch.told:
+            watch.told = True
+            watch.asking.ask()
+            if watch.deadline is None:
+                watch.deadline = time.monotonic() + watch.grace_seconds + (_ANSWER if watch.asking else 0)
+
+
 @contextmanager
-def _children(commands: Sequence[JobCommand], run: str | None) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+def _children(
+    commands: Sequence[JobCommand], find: Callable[..., tuple[Process, ...]]
+) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
     """The commands' processes; none of a run is left when the block ends, however it ends."""
     children: list[subprocess.Popen[bytes]] = []
     try:
@@ -139,7 +182,7 @@ def _children(commands: Sequence[JobCommand], run: str | None) -> Iterator[Seque
         yield children
     finally:
         leaders = {child.pid for child in children if child.returncode is None}
-        while found := processes_of_run(run=run, leaders=leaders):
+        while found := find(leaders=leaders):
             send(found, signal.SIGKILL)
             time.sleep(_LOOK_AGAIN)
             if all(_in_uninterruptible_sleep(process.pid) for process in found):
@@ -162,17 +205,18 @@ def _asked_already(wake: int) -> int | None:
 def _is_over(watch: _Watch) -> bool:
     """Takes the next step towards the end, if one is due; True when no process of the job is left."""
     running = [child for child in watch.children if not _has_ended(child)]
+    _attend(watch)
     watch.asking.go_on()
     if watch.deadline is None and running and not _one_has_failed(watch.children):
         return False
-    found = processes_of_run(run=watch.run, leaders={child.pid for child in watch.children})
+    found = watch.find(leaders={child.pid for child in watch.children})
     if not found:
         return not running
     now = time.monotonic()
     if watch.deadline is None:
         watch.deadline = now + watch.grace_seconds
         watch.left_behind = () if running else found
-    elsewhere = watch.asking and watch.interrupted_by is not None
+    elsewhere = watch.asking and (watch.told or watch.interrupted_by is not None)
     if not elsewhere:
         fresh = [process for process in found if process.pid not in watch.asked]
         send(fresh, signal.SIGTERM)
@@ -191,6 +235,8 @@ def _read(
 ) -> None:
     """Hands on what has come, and notes who asks to end."""
     for key, _ in selector.select(timeout):
+        if key.data is _FOR_ATTENDANTS:
+            continue  # they read it themselves
         try:
             data = os.read(key.fd, 1 << 16)
         except BlockingIOError:

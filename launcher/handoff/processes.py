@@ -8,9 +8,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MARK", "Process", "processes_of_run", "send"]
+__all__ = ["MARK", "NODE_MARK", "Process", "processes_of_run", "send"]
 
 MARK = "BATCHWRIGHT_RUN"
+NODE_MARK = "BATCHWRIGHT_NODE"
+"""Number of the node, in the environment of what a node program starts."""
 _PROC = Path("/proc")
 
 
@@ -22,21 +24,25 @@ class Process:
     name: str
 
 
-def processes_of_run(*, run: str | None, leaders: Collection[int], proc: Path = _PROC) -> tuple[Process, ...]:
+def processes_of_run(
+    *, run: str | None, leaders: Collection[int], node: int | None = None, proc: Path = _PROC
+) -> tuple[Process, ...]:
     """Every living process of a run: carries its mark, is in a leader's session, or descends from one that does.
 
     run: value of BATCHWRIGHT_RUN, different for every run; None: by session and parent only. leaders: processes that
     we started, each the head of a session of its own, not waited for yet (so that their numbers cannot have gone to
-    anybody else).
+    anybody else). node: only what that node of the job started, should several of its nodes be this machine.
     torchrun puts its workers into sessions of their own; only the mark finds them once torchrun is gone.
     Empty where there is no /proc.
     """
     table = _process_table(proc)
-    mark = None if run is None else os.fsencode(f"{MARK}={run}")
+    marks = set() if run is None else {os.fsencode(f"{MARK}={run}")}
+    if marks and node is not None:
+        marks.add(os.fsencode(f"{NODE_MARK}={node}"))
     members = {
         pid
         for pid, (_, _, session) in table.items()
-        if session in leaders or (mark is not None and mark in _environment(proc, pid))
+        if session in leaders or (marks and marks.issubset(_environment(proc, pid)))
     }
     members |= set(leaders)
     while True:

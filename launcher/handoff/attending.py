@@ -1,0 +1,22 @@
+"""What is looked after in the same loop as a job's commands: other nodes, a watch over the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+__all__ = ["Attendant"]
+
+
+class Attendant(Protocol):
+    """Something that wants to be called while a job runs."""
+
+    def files(self) -> Collection[int]:
+        """Descriptors whose news it waits for; they may change from call to call."""
+
+    def attend(self, *, ending: bool) -> bool:
+        """Called at least once a second, and when there is news; True: the job is to be asked to end.
+
+        ending: whether the job is about to end already: a command failed, somebody asked, or an attendant did.
+        It must return at once.
+        """
