@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from launcher.errors import HandoffError, Problem
+from launcher.executors.formats.bundle_papers import MANIFEST, bundle_papers
 from launcher.handoff.files import write_atomically
-from launcher.handoff.papers import MANIFEST, bundle_papers
 from launcher.spec.bundle import LaunchBundle
 from launcher.spec.plan import RunPlan
 
