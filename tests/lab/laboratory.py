@@ -15,7 +15,7 @@ from pathlib import Path
 from lab.host import Host, wait_until
 from lab.network import Bridge
 from lab.secure_shell import client_config, make_key, start_sshd
-from lab.slurm_cluster import start_slurm
+from lab.slurm_cluster import cancel_all, start_slurm, wait_for_nodes
 
 __all__ = ["HOSTS", "Lab", "missing"]
 
@@ -57,6 +57,7 @@ class Lab:
         self.bridge = Bridge()
         self.hosts: dict[str, Host] = {}
         self._cables: dict[str, str] = {}
+        self._covered: list[tuple[str, Path]] = []
         self._slurm: Path | None = None
         self._head: Host | None = None
         try:
@@ -145,13 +146,33 @@ class Lab:
         # written in place: the file is bound over /etc/hosts by its inode
         self.hosts[host].hosts_file.write_text("".join([*lines, *kept]))
 
+    def listen(self, host: str, port: int) -> None:
+        """Somebody else's program on a host has a port."""
+        code = f"import socket, time; door = socket.create_server(('', {port})); print('up', flush=True); time.sleep(600)"
+        self.hosts[host].serve("listener", [sys.executable, "-S", "-c", code])
+        wait_until(lambda: "up" in self.hosts[host].log("listener"), lambda: self.hosts[host].log("listener"))
+
     def unreachable(self, host: str, address: str) -> None:
         """On one host, a route says that there is no way to an address."""
         self.run_in(host, ["ip", "route", "add", "unreachable", f"{address}/32"], check=True)
 
+    def cover(self, host: str, path: Path, text: str) -> None:
+        """On one host, a file reads otherwise: another one is bound over it."""
+        fake = self.folder / f"cover-{host}-{len(self._covered)}"
+        fake.write_text(text)
+        self.run_in(host, ["mount", "--bind", str(fake), str(path)], check=True)
+        self._covered.append((host, path))
+
     def restore(self) -> None:
         """Everything as it was at the start; what still runs on a host is ended."""
+        while self._covered:
+            host_name, path = self._covered.pop()
+            self.run_in(host_name, ["umount", str(path)], check=True)
+        if self._slurm is not None:
+            cancel_all(self.slurm_environ())
         for name, host in self.hosts.items():
+            for daemon in set(host.daemons) - {"sshd", "slurmd"}:
+                host.stop_serving(daemon)
             self.kill(name)
             self.link(name, up=True)
             host.hosts_file.write_text(self._names())
@@ -160,6 +181,8 @@ class Lab:
                 start_sshd(host, authorized=self.folder / "key.pub")
             for place in host.private_content():
                 host.run(["rm", "-rf", place])
+        if self._slurm is not None:
+            wait_for_nodes(self.slurm_environ(), count=len(self.hosts))
 
     def close(self) -> None:
         """Ends every process of the lab and takes its network and folder away."""

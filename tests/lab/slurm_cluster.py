@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lab.host import Host, wait_until
 
-__all__ = ["start_slurm"]
+__all__ = ["cancel_all", "start_slurm", "wait_for_nodes"]
 
 CONFIG = """\
 ClusterName=lab
@@ -80,15 +80,23 @@ def start_slurm(hosts: list[Host], *, head: Host, folder: Path, cpus: int = 2) -
     for host in hosts:
         (folder / f"spool-{host.name}").mkdir()
         host.serve("slurmd", ["slurmd", "-D", "-N", host.name, "-f", str(config)], env=environ)
-    wait_until(
-        lambda: _idle(environ) == len(hosts),
-        lambda: (
-            "every node is idle: "
-            + "\n".join(host.log(name) for host in (head, *hosts) for name in host.daemons)
-        ),
-        seconds=20,
-    )
+
+    def logs() -> str:
+        return "\n".join(host.log(name) for host in (head, *hosts) for name in host.daemons)
+
+    wait_for_nodes(environ, count=len(hosts), otherwise=logs)
     return config
+
+
+def wait_for_nodes(environ: dict[str, str], *, count: int, otherwise=str, seconds: float = 30) -> None:
+    """Until so many nodes are idle: nothing runs on them, and nothing of a job is being cleared away."""
+    wait_until(lambda: _idle(environ) == count, lambda: f"every node is idle\n{otherwise()}", seconds=seconds)
+
+
+def cancel_all(environ: dict[str, str]) -> None:
+    """Ends every job, whatever it does."""
+    words = ["scancel", "--user=root"]
+    subprocess.run(words, env=environ, capture_output=True, check=False, timeout=30)
 
 
 def _start_munged(head: Host, folder: Path) -> Path:

@@ -92,6 +92,16 @@ def test_gpus_are_counted_by_slurm(lab):
     assert refused.returncode == 1
 
 
+def test_a_file_reads_otherwise_on_one_host(mended_lab, tmp_path):
+    """What one host reads at a path is nobody else's, until it is taken back."""
+    place = tmp_path / "file"
+    place.write_text("here")
+    mended_lab.cover("node-b", place, "there")
+    assert [mended_lab.run_in(host, ["cat", str(place)]).stdout for host in HOSTS] == ["here", "there"]
+    mended_lab.restore()
+    assert mended_lab.run_in("node-b", ["cat", str(place)]).stdout == "here"
+
+
 def test_faults_are_taken_back(mended_lab):
     """A host whose cable is out, whose names lie and whose sshd is gone is a host again after restore()."""
     lab = mended_lab
