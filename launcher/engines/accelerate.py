@@ -11,7 +11,8 @@ placeholders carry it; a script that uses accelerator.accumulate() with a bare A
 `launch.env: {ACCELERATE_GRADIENT_ACCUMULATION_STEPS: "{gradient_accumulation_steps}"}`. With DeepSpeed it stands in
 DeepSpeed's own file, whose number Accelerate takes over.
 
-Port 0 lets Accelerate pick a free one (single node only).
+Port 0 lets Accelerate pick a free one (single node only). Over several nodes address and port stand on each command
+line and not in the file: only the job may know them.
 
 Source: accelerate@1.15.0 commands/launch.py, utils/launch.py, state.py:PartialState, utils/dataclasses.py.
 """
@@ -46,7 +47,7 @@ from launcher.engines.formats.script_command import (
     tool_words,
 )
 from launcher.errors import Problem
-from launcher.spec.bundle import RUN_DIR, LaunchBundle, NodeCommand
+from launcher.spec.bundle import MAIN_PORT, RUN_DIR, LaunchBundle, NodeCommand
 from launcher.spec.plan import RunPlan
 
 __all__ = ["ENGINE", "Accelerate"]
@@ -127,12 +128,12 @@ class Accelerate:
         refuse((*self.check(plan), *missing_script(plan.launch)))
         assert len(hosts) == plan.layout.num_nodes
         values = placeholder_values(plan, files=_files(plan))
-        files = {ACCELERATE_FILE: accelerate_text(plan, address=main_address(plan.launch, hosts))}
+        files = {ACCELERATE_FILE: accelerate_text(plan)}
         if uses_deepspeed(plan):
             files[DEEPSPEED_FILE] = deepspeed_text(plan)
         env = environment(plan, values, engine=_environment(plan))
         commands = tuple(
-            NodeCommand(node_rank=rank, host=host, argv=_argv(plan, rank, values), env=env)
+            NodeCommand(node_rank=rank, host=host, argv=_argv(plan, hosts, rank, values), env=env)
             for rank, host in enumerate(hosts)
         )
         return LaunchBundle(files=files, commands=commands)
@@ -145,20 +146,31 @@ def _files(plan: RunPlan) -> tuple[str, ...]:
     return (ACCELERATE_FILE, DEEPSPEED_FILE) if uses_deepspeed(plan) else (ACCELERATE_FILE,)
 
 
-def _argv(plan: RunPlan, node_rank: int, values: Mapping[str, str | None]) -> tuple[str, ...]:
+def _argv(
+    plan: RunPlan, hosts: Sequence[str], node_rank: int, values: Mapping[str, str | None]
+) -> tuple[str, ...]:
     launch = plan.launch
     # beside a DeepSpeed file the configuration may not name a precision, only the command line may
     precision = ("--mixed_precision", mixed_precision(plan)) if uses_deepspeed(plan) else ()
-    rank = ("--machine_rank", str(node_rank)) if plan.layout.num_nodes > 1 else ()
     return (
         *tool_words(launch, console=("accelerate", "launch"), module="accelerate.commands.launch"),
         *("--config_file", f"{RUN_DIR}/{ACCELERATE_FILE}"),
         *precision,
-        *rank,
+        *(_meeting(plan, hosts, node_rank) if plan.layout.num_nodes > 1 else ()),
         *("--max_restarts", "0"),
         *launch.native_argv,
         *("-m", "--"),
         *script_words(launch, values),
+    )
+
+
+def _meeting(plan: RunPlan, hosts: Sequence[str], node_rank: int) -> tuple[str, ...]:
+    launch = plan.launch
+    port = MAIN_PORT if launch.main_port is None else str(launch.main_port)
+    return (
+        *("--machine_rank", str(node_rank)),
+        *("--main_process_ip", main_address(launch, hosts)),
+        *("--main_process_port", port),
     )
 
 

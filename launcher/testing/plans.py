@@ -56,6 +56,10 @@ def sample_plans() -> Mapping[str, RunPlan]:
         ),
         "cpu-1x2-zero2": _sharded(cpu, strategy="zero", stage=2),
         "cpu-1x2-idle": changed(cpu, batch={"global_batch_size": 11, "slots_per_step": 12, "idle_slots": 1}),
+        "cpu-2x1-hostile": changed(
+            _ranks(cpu, num_nodes=2, devices_per_node=1),
+            launch={"args": HOSTILE, "env": {"NOTE": HOSTILE[0], "LINES": "a\nb"}},
+        ),
         "gpu-1x2-devices": changed(gpu, layout={"devices": (2, 3)}),
         "gpu-8x8-zero3": _sharded(many, strategy="zero", stage=3),
         "gpu-1x2-fp16-offload": _offloaded(gpu),

@@ -37,14 +37,16 @@ def test_processes_are_the_total():
 
 
 def test_ports():
-    """Accelerate picks a free one on a single node, over several nodes it is the run folder's, a written one is kept."""
+    """Accelerate picks a free one on a single node; over several the run folder's, or the written one, is on every line."""
     assert rendered(PLANS["cpu-1x2"])[0]["main_process_port"] == 0
-    assert rendered(PLANS["gpu-8x8-zero3"])[0]["main_process_port"] == MAIN_PORT
-    _, bundle = rendered(PLANS["gpu-8x8-zero3"])
-    assert json.loads(bundle.placed("/r").files["accelerate.json"])["main_process_port"] in range(
-        20_000, 30_000
-    )
-    assert rendered(PLANS["gpu-8x8"])[0]["main_process_port"] == 6000
+    config, bundle = rendered(PLANS["gpu-8x8-zero3"])
+    assert not {"main_process_ip", "main_process_port"} & set(config)
+    for command in bundle.commands:
+        at = command.argv.index("--main_process_ip")
+        assert command.argv[at : at + 4] == ("--main_process_ip", "h0", "--main_process_port", MAIN_PORT)
+    command = rendered(PLANS["gpu-8x8"])[1].commands[7]
+    at = command.argv.index("--main_process_ip")
+    assert command.argv[at : at + 4] == ("--main_process_ip", "10.0.0.7", "--main_process_port", "6000")
 
 
 def test_zero_is_deepspeeds_file_and_nothing_beside_it():

@@ -1,12 +1,14 @@
 """DeepSpeed's file and command."""
 
+import base64
 import json
 
 import pytest
 
 from launcher.engines.deepspeed import ENGINE
+from launcher.engines.formats.read_back import differences
 from launcher.errors import EngineError
-from launcher.spec.bundle import MAIN_PORT, RUN_DIR
+from launcher.spec.bundle import MAIN_ADDRESS, MAIN_PORT, PYTHON, RUN_DIR
 from launcher.testing import HOSTILE, changed, sample_plans
 
 PLANS = sample_plans()
@@ -192,29 +194,88 @@ def test_the_port_is_the_run_folders_unless_written():
     assert command.argv[command.argv.index("--master_port") + 1] == "6001"
 
 
-def test_several_nodes_are_one_command_with_a_hostfile():
+def nodes_of(plan):
+    return ENGINE.render(plan, [f"n{rank}" for rank in range(plan.layout.num_nodes)])
+
+
+def world_of(command):
+    word = command.argv[command.argv.index("--world_info") + 1]
+    return json.loads(base64.urlsafe_b64decode(word))
+
+
+def test_several_nodes_are_one_command_each():
+    """Each node starts DeepSpeed's per-node launcher: it knows its number, all nodes' devices and where they meet."""
+    bundle = nodes_of(PLANS["gpu-8x8-zero3"])
+    assert set(bundle.files) == {"deepspeed.json"}
+    for rank, command in enumerate(bundle.commands):
+        assert (command.node_rank, command.host) == (rank, f"n{rank}")
+        assert command.argv[:3] == (PYTHON, "-m", "deepspeed.launcher.launch")
+        assert world_of(command) == {f"node-{n}": list(range(8)) for n in range(8)}
+        flags = command.argv[5:11]
+        assert flags == ("--node_rank", str(rank), "--no_local_rank", "--master_addr", "n0", "--master_port")
+        assert command.env["LAUNCHER_PLAN"] == f"{RUN_DIR}/plan.json"
+
+
+def test_devices_of_several_nodes_are_named():
+    """`cluster.devices` holds on every node; the launcher shows each rank those."""
+    plan = changed(PLANS["gpu-8x8-zero3"], layout={"devices": tuple(range(8, 16))})
+    assert world_of(nodes_of(plan).commands[1])["node-1"] == list(range(8, 16))
+
+
+def test_the_runners_flags_are_refused_over_several_nodes():
+    """What only DeepSpeed's runner reads would end each node's launcher with a usage error."""
+    plan = changed(PLANS["gpu-8x8-zero3"], launch={"native_argv": ("--ssh_port=2222",)})
+    assert errors(plan) == [("native-owns-key", "launch.native.argv.0")]
+    assert not errors(changed(plan, launch={"native_argv": ("--bind_cores_to_rank",)}))
+
+
+def test_the_hostile_words_are_fine_over_several_nodes():
+    """No shell and no second parser stands between the launcher and its ranks."""
+    assert not errors(changed(PLANS["gpu-8x8-zero3"], launch={"args": HOSTILE}))
+
+
+ITSELF = changed(PLANS["gpu-8x8-zero3"], launch={"native_argv": ("--launcher", "pdsh")})
+
+
+def test_deepspeeds_own_pdsh_is_rendered_on_request():
     """DeepSpeed's runner reaches the others itself, and finds their environment in a file of the bundle."""
-    bundle = ENGINE.render(PLANS["gpu-8x8-zero3"], [f"n{rank}" for rank in range(8)])
+    bundle = nodes_of(ITSELF)
     (command,) = bundle.commands
     assert bundle.files["hostfile"].splitlines() == [f"n{rank} slots=8" for rank in range(8)]
     assert f"LAUNCHER_PLAN={RUN_DIR}/plan.json" in bundle.files["deepspeed.env"].splitlines()
     assert command.env["DS_ENV_FILE"] == f"{RUN_DIR}/deepspeed.env"
+    assert command.argv[0] == "deepspeed"
     assert command.argv[command.argv.index("--master_addr") + 1] == "n0"
+    assert command.argv[command.argv.index("--launcher") + 1] == "pdsh"
+    assert differences(ITSELF, bundle) == ()
 
 
 def test_devices_of_several_nodes_are_included_by_name():
-    """`cluster.devices` holds on every node; slots cover the highest of them."""
-    plan = changed(PLANS["gpu-8x8-zero3"], layout={"devices": tuple(range(8))})
-    bundle = ENGINE.render(plan, [f"n{rank}" for rank in range(8)])
+    """With the runner too, `cluster.devices` holds on every node; slots cover the highest of them."""
+    bundle = nodes_of(changed(ITSELF, layout={"devices": tuple(range(8))}))
     (command,) = bundle.commands
     include = command.argv[command.argv.index("--include") + 1]
     assert include.split("@")[1] == "n1:0,1,2,3,4,5,6,7"
 
 
+def test_its_pdsh_needs_names():
+    """Where only the job knows its hosts, there is nothing to write into the runner's hostfile."""
+    with pytest.raises(EngineError) as raised:
+        ENGINE.render(ITSELF, [MAIN_ADDRESS, *(f"node-{rank}" for rank in range(1, 8))])
+    assert [(p.code, p.hint) for p in raised.value.problems] == [("engine-cannot", "write cluster.hostfile")]
+
+
+def test_another_launcher_of_its_is_the_executors_business():
+    """Only pdsh can be asked for, and only where there is more than one node."""
+    owned = [("native-owns-key", "launch.native.argv.0")]
+    assert errors(changed(ITSELF, launch={"native_argv": ("--launcher=openmpi",)})) == owned
+    assert errors(changed(PLANS["cpu-1x2"], launch={"native_argv": ("--launcher", "pdsh")})) == owned
+
+
 @pytest.mark.parametrize("word", [word for word in HOSTILE if word not in {"--", "--no", "--log=5", "-m"}])
 def test_words_a_remote_shell_would_read_are_refused(word):
-    """Pdsh hands words on unquoted: `$(id)` would run on every node."""
-    plan = changed(PLANS["gpu-8x8-zero3"], launch={"args": ("--note", word)})
+    """Its pdsh hands words on unquoted: `$(id)` would run on every node."""
+    plan = changed(ITSELF, launch={"args": ("--note", word)})
     assert errors(plan) == [("engine-cannot", "launch.args.1")]
 
 

@@ -1,5 +1,6 @@
 """Rendered files and words, read by the engines' own code."""
 
+import base64
 import json
 import os
 import sys
@@ -87,27 +88,28 @@ def test_deepspeed_config_refuses_the_file_on_other_ranks(case, ranks, tmp_path,
 @pytest.mark.usefixtures("cpu")
 @pytest.mark.parametrize("case", cases("deepspeed"))
 def test_deepspeeds_two_parsers_read_the_words(case, tmp_path, monkeypatch):
-    """Through runner and launcher, the script's arguments stay the script's, `--no` and `--` among them."""
+    """Through both, or the launcher alone, the script's arguments stay the script's, `--no` and `--` among them."""
     from deepspeed.launcher import launch, runner
 
     plan = PLANS[case]
-    (command,) = placed("deepspeed", case, tmp_path).commands
-    words = list(command.argv[3 if plan.launch.python != "python3" else 1 :])
-    outer = runner.parse_args(words)
-    hosts = runner.fetch_hostfile(outer.hostfile)
-    assert len(hosts or {"localhost": 0}) == plan.layout.num_nodes
-    assert outer.module
-    assert outer.no_local_rank
-    inner = [
-        "launch",
-        "--world_info=e30=",
-        "--module",
-        "--no_local_rank",
-        outer.user_script,
-        *outer.user_args,
-    ]
-    monkeypatch.setattr(sys, "argv", inner)
+    command = placed("deepspeed", case, tmp_path).commands[-1]
+    if plan.layout.num_nodes == 1:
+        outer = runner.parse_args(list(command.argv[3 if plan.launch.python != "python3" else 1 :]))
+        assert runner.fetch_hostfile(outer.hostfile) is None
+        assert outer.module
+        assert outer.no_local_rank
+        inner = ["--world_info=e30=", "--module", "--no_local_rank", outer.user_script, *outer.user_args]
+    else:
+        inner = list(command.argv[3:])
+    monkeypatch.setattr(sys, "argv", ["launch", *inner])
     read = launch.parse_args()
+    assert (read.module, read.no_local_rank) == (True, True)
+    if plan.layout.num_nodes > 1:
+        world = json.loads(base64.urlsafe_b64decode(read.world_info))
+        layout = plan.layout
+        assert [len(devices) for devices in world.values()] == [layout.devices_per_node] * layout.num_nodes
+        address = "10.0.0.7" if case == "gpu-8x8" else "h0"
+        assert (read.node_rank, read.master_addr) == (layout.num_nodes - 1, address)
     assert read.training_script == "batchwright_witness"
     assert read.training_script_args[:2] == ["--plan", f"{tmp_path}/plan.json"]
     assert read.training_script_args[2 : 2 + len(script_of(case))] == script_of(case)
@@ -182,7 +184,7 @@ def test_accelerate_reads_the_file(case, tmp_path):
     assert config.mixed_precision in {None, "no", plan.precision.compute}
 
 
-@pytest.mark.parametrize("case", [case for case in cases("accelerate") if not case.startswith("gpu-8x8")])
+@pytest.mark.parametrize("case", [case for case in cases("accelerate") if PLANS[case].layout.num_nodes == 1])
 def test_accelerate_launch_reads_the_words(case, tmp_path, accelerate_launch):
     """What `accelerate launch` makes of file and words is the plan: path, processes, precision, script."""
     plan = PLANS[case]

@@ -53,6 +53,7 @@ def two_nodes(plan):
     [
         ("torchrun", "cpu-2x1"),
         ("accelerate", "cpu-2x1"),
+        ("deepspeed", "cpu-2x1"),
         ("torchrun", "cpu-1x2"),
         ("accelerate", "cpu-1x2"),
         ("accelerate", "cpu-1x1"),
@@ -76,7 +77,8 @@ def test_the_ranks_that_see_each_other_are_the_planned_ones(engine, case, tmp_pa
     }
     plan = changed(two_nodes(PLANS["cpu-1x2"]) if case == "cpu-2x1" else PLANS[case], launch=launch)
     hosts = ["localhost"] * plan.layout.num_nodes
-    bundle = find_plugin("launcher.engines", engine).render(plan, hosts).placed(str(folder))
+    bundle = find_plugin("launcher.engines", engine).render(plan, hosts)
+    bundle = bundle.placed(str(folder), python=sys.executable)
     for name, text in {**bundle.files, "plan.json": json.dumps(plan.to_dict(), indent=1)}.items():
         (folder / name).write_text(text)
 

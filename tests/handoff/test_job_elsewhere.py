@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from launcher.handoff.following import GrowingFile
 from launcher.handoff.commands import JobCommand
+from launcher.handoff.following import GrowingFile
 from launcher.handoff.job import run_job
 from launcher.handoff.signals import signals_as_bytes
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from launcher.engines.formats.native import merged
 from launcher.engines.formats.placeholders import DEEPSPEED_FILE
-from launcher.spec.bundle import MAIN_PORT, RUN_DIR
+from launcher.spec.bundle import RUN_DIR
 from launcher.spec.plan import RunPlan
 
 __all__ = [
@@ -61,13 +61,16 @@ OWNED_KEYS = {
 _WRAPPED_BY_LAYER = {"decoder", "encoder", "encoder-decoder", "moe", "vit"}
 
 
-def accelerate_text(plan: RunPlan, *, address: str) -> str:
+def accelerate_text(plan: RunPlan) -> str:
     """The file, as it is written."""
-    return json.dumps(accelerate_config(plan, address=address), indent=2) + "\n"
+    return json.dumps(accelerate_config(plan), indent=2) + "\n"
 
 
-def accelerate_config(plan: RunPlan, *, address: str) -> dict[str, Any]:
-    """Every key that Accelerate would otherwise ask for or guess, and native ones last. address: of the first node."""
+def accelerate_config(plan: RunPlan) -> dict[str, Any]:
+    """Every key that Accelerate would otherwise ask for or guess, and native ones last.
+
+    Over several nodes the command lines say where the ranks meet.
+    """
     layout = plan.layout
     config: dict[str, Any] = {
         "compute_environment": "LOCAL_MACHINE",
@@ -76,8 +79,7 @@ def accelerate_config(plan: RunPlan, *, address: str) -> dict[str, Any]:
         "num_processes": layout.world_size,  # the total, not per machine
         "machine_rank": 0,  # the others' on their command lines
         "gpu_ids": "all",  # of those that the environment leaves visible
-        "main_process_ip": address,
-        "main_process_port": _port(plan),
+        **(_meeting(plan) if layout.num_nodes == 1 else {}),
         "rdzv_backend": "static",
         "same_network": True,
         "use_cpu": layout.device_kind == "cpu",
@@ -119,10 +121,9 @@ def mixed_precision(plan: RunPlan) -> str:
     return "no" if precision.compute == "fp32" or precision.autocast is False else precision.compute
 
 
-def _port(plan: RunPlan) -> int | str:
-    if plan.launch.main_port is not None:
-        return plan.launch.main_port
-    return 0 if plan.layout.num_nodes == 1 else MAIN_PORT
+def _meeting(plan: RunPlan) -> dict[str, Any]:
+    port = 0 if plan.launch.main_port is None else plan.launch.main_port
+    return {"main_process_ip": plan.launch.main_address, "main_process_port": port}
 
 
 def _fsdp_block(plan: RunPlan) -> dict[str, Any]:

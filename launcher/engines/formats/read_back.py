@@ -5,6 +5,7 @@ Double entry: what is expected is written down here a second time, from the plan
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -32,15 +33,19 @@ class _Difference(NamedTuple):
 
 def differences(plan: RunPlan, bundle: LaunchBundle) -> tuple[Problem, ...]:
     """Everything in files, commands and environment that is not what the plan says; placed in a folder or not."""
+    started = bundle.nodes or bundle.commands
     found = [
         *_json_differences(DEEPSPEED_FILE, bundle, expected_deepspeed(plan), plan.launch.native_deepspeed),
         *_json_differences(ACCELERATE_FILE, bundle, expected_accelerate(plan), plan.launch.native_accelerate),
-        *(
-            difference
-            for command in bundle.nodes or bundle.commands
-            for difference in _command_differences(plan, command, bundle)
-        ),
+        *(difference for command in started for difference in _command_differences(plan, command, bundle)),
     ]
+    meetings = {
+        _flags(each.argv).get(_MEETING[tool][1]) for each in started if (tool := _tool(each.argv)) in _MEETING
+    }
+    if len(meetings) > 1 and plan.layout.num_nodes > 1:
+        found.append(
+            _Difference("the command line", "main address", sorted(map(str, meetings)), "one for all nodes")
+        )
     ranks = started_ranks(bundle)
     if ranks is not None and ranks != plan.layout.world_size:
         found.append(_Difference("the command line", "ranks", ranks, plan.layout.world_size))
@@ -105,24 +110,75 @@ def started_ranks(bundle: LaunchBundle) -> int | None:
 
 
 def _ranks_of(command: NodeCommand, bundle: LaunchBundle) -> int | None:
-    flags = _flags(command.argv)
-    tool = command.argv[2] if command.argv[1] == "-m" else command.argv[0].rpartition("/")[2]
-    if tool in {"accelerate", "accelerate.commands.launch"}:
+    tool, flags = _tool(command.argv), _flags(command.argv)
+    if tool == "accelerate":
         config = _parsed(bundle.files[ACCELERATE_FILE])
         return int(config["num_processes"]) // int(config["num_machines"])
-    if tool in {"deepspeed", "deepspeed.launcher.runner"}:
+    if tool == "deepspeed.launcher.launch":
+        return sum(map(len, _world_info(flags)[int(flags["--node_rank"]) :][:1]))
+    if tool == "deepspeed":
         if "--include" in flags:
             return sum(len(node.partition(":")[2].split(",")) for node in flags["--include"].split("@"))
         return int(flags["--num_nodes"]) * int(flags["--num_accelerators"])
-    if tool in {"torchrun", "torch.distributed.run"}:
+    if tool == "torchrun":
         return int(flags["--nproc_per_node"])
     return None
+
+
+_MODULES = {
+    "accelerate.commands.launch": "accelerate",
+    "deepspeed.launcher.launch": "deepspeed.launcher.launch",
+    "deepspeed.launcher.runner": "deepspeed",
+    "torch.distributed.run": "torchrun",
+}
+
+
+def _tool(argv: tuple[str, ...]) -> str | None:
+    """The engine's tool, behind whatever an executor has put before it; None for one that is not known here."""
+    for at, word in enumerate(argv[: argv.index(WITNESS)] if WITNESS in argv else argv):
+        if word == "-m" and argv[at + 1] in _MODULES:
+            return _MODULES[argv[at + 1]]
+        if (name := word.rpartition("/")[2]) in _MODULES.values():
+            return name
+    return None
+
+
+def _world_info(flags: Mapping[str, str]) -> list[list[int]]:
+    """Devices of each node, by its number."""
+    return list(json.loads(base64.urlsafe_b64decode(flags["--world_info"])).values())
 
 
 def _flags(argv: tuple[str, ...]) -> dict[str, str]:
     """Flag to the word after it, up to the script; the last of several wins, as it does for argparse."""
     end = argv.index(WITNESS) if WITNESS in argv else len(argv)
     return {word: argv[at + 1] for at, word in enumerate(argv[: end - 1]) if word.startswith("--")}
+
+
+def _meeting_differences(plan: RunPlan, command: NodeCommand, where: str) -> Iterator[_Difference]:
+    """Of several nodes: each one's number, how many there are, and that all meet at one place."""
+    tool, flags, nodes = _tool(command.argv), _flags(command.argv), plan.layout.num_nodes
+    if nodes == 1 or tool not in _MEETING:
+        return
+    rank, address, port = _MEETING[tool]
+    expected = {rank: str(command.node_rank)}
+    if plan.launch.main_address != "auto":
+        expected[address] = plan.launch.main_address
+    if plan.launch.main_port is not None:
+        expected[port] = str(plan.launch.main_port)
+    for flag, value in expected.items():
+        if flags.get(flag, _ABSENT) != value:
+            yield _Difference(where, flag, flags.get(flag, _ABSENT), value)
+    count = len(_world_info(flags)) if "--world_info" in flags else flags.get("--nnodes", nodes)
+    if str(count) != str(nodes):
+        yield _Difference(where, "nodes", count, nodes)
+
+
+# by tool: the flags of the node's number, the address and the port
+_MEETING = {
+    "accelerate": ("--machine_rank", "--main_process_ip", "--main_process_port"),
+    "deepspeed.launcher.launch": ("--node_rank", "--master_addr", "--master_port"),
+    "torchrun": ("--node_rank", "--master_addr", "--master_port"),
+}
 
 
 def _json_differences(
@@ -168,6 +224,7 @@ def _command_differences(plan: RunPlan, command: NodeCommand, bundle: LaunchBund
         if command.env.get(name, _ABSENT) != value:
             yield _Difference(where, name, command.env.get(name, _ABSENT), value)
     planned = tuple(word.replace(RUN_DIR, folder) for word in script_words(plan.launch, values))
+    yield from _meeting_differences(plan, command, where)
     tail = command.argv[command.argv.index(WITNESS) :] if WITNESS in command.argv else ()
     if tail != planned:
         yield _Difference(where, "script", " ".join(tail) or _ABSENT, " ".join(planned))

@@ -130,3 +130,30 @@ def test_ranks_of_an_unknown_tool_are_not_guessed():
     )
     assert started_ranks(replace(bundle, commands=(foreign,))) is None
     assert differences(PLANS["cpu-1x2"], replace(bundle, commands=(foreign,))) == ()
+
+
+@pytest.mark.parametrize(
+    ("engine", "flag", "value", "message"),
+    [
+        ("torchrun", "--node_rank", "0", "`--node_rank: 0`; the plan says 3"),
+        ("torchrun", "--nnodes", "4", "`nodes: 4`; the plan says 8"),
+        ("torchrun", "--master_addr", "h3", "`main address: "),
+        ("accelerate", "--machine_rank", "0", "`--machine_rank: 0`; the plan says 3"),
+        ("accelerate", "--main_process_ip", "h3", "`main address: "),
+        ("deepspeed", "--node_rank", "0", "`--node_rank: 0`; the plan says 3"),
+        ("deepspeed", "--world_info", "eyJhIjogWzBdfQ==", "`nodes: 1`; the plan says 8"),
+    ],
+)
+def test_a_node_that_would_meet_the_others_elsewhere_is_seen(engine, flag, value, message):
+    """Each node's number, the number of nodes and the one place where they meet are compared."""
+    bundle = render(engine, "gpu-8x8-zero3" if engine != "torchrun" else "gpu-8x8")
+    plan = PLANS["gpu-8x8-zero3"]
+    if engine == "torchrun":
+        plan = changed(PLANS["gpu-8x8"], launch={"main_address": "auto"})
+        bundle = find_plugin("launcher.engines", engine).render(plan, [f"h{rank}" for rank in range(8)])
+    argv = list(bundle.commands[3].argv)
+    argv[argv.index(flag) + 1] = value
+    commands = [*bundle.commands]
+    commands[3] = replace(commands[3], argv=tuple(argv))
+    found = differences(plan, replace(bundle, commands=tuple(commands)))
+    assert any(message in problem.message for problem in found), [p.message for p in found]
