@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted([*ROOT.glob("launcher/**/*.py"), *ROOT.glob("batchwright_witness/**/*.py")])
+PACKAGES = ("launcher", "batchwright_node", "batchwright_witness")
+SOURCES = sorted(path for package in PACKAGES for path in ROOT.glob(f"{package}/**/*.py"))
 MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in SOURCES]
 HEAVY = {"torch", "numpy", "deepspeed", "accelerate", "transformers", "pydantic", "jsonschema", "matplotlib"}
 # the only places that look at the environment; everything else is handed what it needs
@@ -20,6 +21,7 @@ READS_ENVIRONMENT = {
     "launcher/cli/main.py",
     "launcher/discovery/machine.py",
     "launcher/runtime/world.py",
+    "batchwright_node/__main__.py",
     "batchwright_witness/__main__.py",
 }
 

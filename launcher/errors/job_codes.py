@@ -28,6 +28,61 @@ JOB_CODES: dict[str, CodeInfo] = {
         "launch.template does not exist, is no text, or is no manifest where Kubernetes starts the job",
         "the path is taken from the recipe's folder; a manifest is one YAML document",
     ),
+    # executors
+    "executor-cannot": CodeInfo(
+        "the executor cannot carry out what the recipe asks", "the message says which key, and why"
+    ),
+    "no-hostfile": CodeInfo(
+        "several nodes are to be reached over ssh and nothing names them",
+        "write cluster.hostfile; without it each node would train alone",
+    ),
+    "missing-image": CodeInfo(
+        "Kubernetes starts images and nobody names one",
+        "write launch.container.image, or let launch.template name it",
+    ),
+    "template-conflict": CodeInfo(
+        "the site's manifest sets a field to something else than the plan, which owns it",
+        "leave the field out of launch.template",
+    ),
+    # while it trains
+    "loss-not-finite": CodeInfo(
+        "the loss has been nan or infinite for several steps, or the parameters were about to be saved "
+        "after such a step",
+        "go on from the checkpoint that the message names, past the samples that did it or at a lower rate",
+    ),
+    "steps-skipped": CodeInfo(
+        "a loss scaler has left out many optimizer steps in a row: gradients overflow at any scale",
+        "use precision: bf16, or find the values that fp16 cannot hold",
+    ),
     # a run that is over, or was never one
     "run-not-found": CodeInfo("the folder is not one that `batchwright run` wrote", "name a run's folder"),
+    # the nodes of a job meet
+    "node-number": CodeInfo(
+        "a node does not know which one it is, or two say that they are the same one",
+        "start one node program on each host, by the rendered command",
+    ),
+    "node-papers": CodeInfo(
+        "the run folder is not there, or not whole, on one of the nodes",
+        "share the folder between the nodes, or let batchwright copy it",
+    ),
+    "nodes-absent": CodeInfo(
+        "nodes did not come to the main node within timeouts.handshake; nothing was started",
+        "see what those nodes printed; `batchwright doctor` checks the way",
+    ),
+    "main-unreachable": CodeInfo(
+        "a node cannot connect to the main node: refused, no answer, or a name that it does not know",
+        "write launch.network.main_address and launch.network.port, or open the port",
+    ),
+    "main-is-loopback": CodeInfo(
+        "on another node the main address stands for that node itself",
+        "write an address that every node reaches into launch.network.main_address",
+    ),
+    "other-launch": CodeInfo(
+        "the port of the main node belongs to another launch", "end that one, or choose another port"
+    ),
+    "nodes-differ": CodeInfo(
+        "two nodes have different plans or versions, or one has fewer devices than the plan wants",
+        "make them the same: the message names both",
+    ),
+    "host-lost": CodeInfo("a node went away before the job was started", "see what it printed"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,10 +60,18 @@ def rank_ends(directory: Path) -> tuple[RankEnd, ...]:
     return tuple(sorted(found, key=lambda end: end.rank))
 
 
-def first_failure(*, ends: Sequence[RankEnd], log: str, world_size: int, host: str) -> RankEnd | None:
+def first_failure(
+    *,
+    ends: Sequence[RankEnd],
+    log: str,
+    world_size: int,
+    host: str,
+    ranks: Collection[int] | None = None,
+) -> RankEnd | None:
     """The rank that failed first; a rank that was killed leaves no record, so the engine's own words count too.
 
     ends: the ranks' records. log: the end of what the job printed. host: this machine, when nothing names another.
+    ranks: those of this machine, where it has not all of them.
     A rank that was asked to end (143) because another one failed is not the first, whatever its clock says.
     """
     failed = [end for end in ends if end.exit not in {0, _TERMINATED}]
@@ -75,7 +83,8 @@ def first_failure(*, ends: Sequence[RankEnd], log: str, world_size: int, host: s
         return min(terminated, key=lambda end: end.time) if terminated else None
     rank, code = reported
     if rank is None:
-        silent = sorted(set(range(world_size)) - {end.rank for end in ends})
+        here = range(world_size) if ranks is None else ranks
+        silent = sorted(set(here) - {end.rank for end in ends})
         if len(silent) != 1:
             return None
         rank = silent[0]

@@ -1,0 +1,195 @@
+"""One node's part of a job, from the first word to the last: meet, start, look after, report, leave nothing."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from launcher.errors import HandoffError, Problem
+from launcher.handoff.attending import Attendant
+from launcher.handoff.commands import JobCommand
+from launcher.handoff.executables import find_executable
+from launcher.handoff.job import Ending, run_job
+from launcher.handoff.node.again import is_restart, resume_words
+from launcher.handoff.node.control import Control, MainControl, MemberControl, Verdict
+from launcher.handoff.node.facts import own_hello
+from launcher.handoff.node.hello import Hello, too_few_devices
+from launcher.handoff.node.interfaces import interface_variables
+from launcher.handoff.node.joining import join_meeting
+from launcher.handoff.node.meeting import hold_meeting
+from launcher.handoff.node.node_end import NodeEnd
+from launcher.handoff.node.orders import NodeOrder, fill_files
+from launcher.handoff.node.record import forget_earlier, note_running, note_stopped, record_end
+from launcher.handoff.node.refusal import Asked, Refusal, Told
+from launcher.handoff.node.settling import own_end, settle
+from launcher.handoff.node.surroundings import node_environment
+from launcher.handoff.node.voice import Outlet, say
+from launcher.handoff.signals import signals_as_bytes
+
+__all__ = ["REFUSED", "serve"]
+
+REFUSED = 78
+
+
+def serve(order: NodeOrder, *, environ: Mapping[str, str], beside: Path) -> int:
+    """Exit code of this node, the same on all nodes of the job. Main thread only (signals).
+
+    environ: of this process. beside: folder of its interpreter.
+    """
+    host = socket.gethostname()
+    with signals_as_bytes() as wake:
+        note_running(order.run, node=order.node)
+        try:
+            command, problems = _command(order, environ, beside)
+            control, address = _meet(order, own_hello(order, host=host, problems=problems), wake)
+        except (Refusal, Told, Asked) as error:
+            return _not_started(order, host, error)
+        try:
+            return _run(order, _completed(order, command, environ, address), control, wake=wake, host=host)
+        finally:
+            note_stopped(order.run, node=order.node)
+
+
+def _command(
+    order: NodeOrder, environ: Mapping[str, str], beside: Path
+) -> tuple[JobCommand, tuple[Problem, ...]]:
+    """This node's command, and what is missing here for it."""
+    environment = node_environment(
+        own=environ,
+        caller=order.caller,
+        secrets=order.secrets,
+        rendered=order.env,
+        pass_env=order.plan.launch.pass_env,
+        node=order.node,
+        first_on_path=(str(beside),),
+    )
+    program = order.argv[0]
+    found = find_executable(program, environ=environment, beside=beside, directory=order.workdir)
+    problems = []
+    if not Path(order.workdir).is_dir():
+        problems.append(
+            Problem(
+                code="workdir-not-found",
+                path="launch.workdir",
+                message=f"`{order.workdir}` is not a folder",
+                hint="every node needs the script at the same place",
+            )
+        )
+    if found is None:
+        problems.append(
+            Problem(
+                code="executable-not-found",
+                path="launch.engine",
+                message=f"`{program}` is not there, neither beside {beside} nor on PATH",
+                hint="install the engine on every node, or name the interpreter: launch.python",
+            )
+        )
+    argv = (str(found or program), *order.argv[1:])
+    return JobCommand(argv=argv, env=environment, directory=order.workdir), tuple(problems)
+
+
+def _meet(order: NodeOrder, own: Hello, wake: int) -> tuple[Control, str | None]:
+    """The way to the other nodes, and this node's own address on it; raises Refusal, Told or Asked."""
+    layout = order.plan.layout
+
+    def check(hello: Hello) -> Sequence[Problem]:
+        few = too_few_devices(hello, devices_per_node=layout.devices_per_node, device=layout.device)
+        return (*(replace(each, message=f"{hello.name}: {each.message}") for each in hello.problems), *few)
+
+    if order.num_nodes == 1:
+        if problems := check(own):
+            raise Refusal(problems)
+        return MainControl(lines={}, hosts={}, behind={}), None
+    if order.node:
+        line = join_meeting(order, own, wake=wake)
+        return MemberControl(node=order.node, line=line, main=order.hosts[0] or line.peer), line.local
+    meeting = hold_meeting(order, own, check=check, wake=wake)
+    names = {node: hello.host for node, hello in meeting.hellos.items()}
+    say(
+        f"all {order.num_nodes} nodes are here: {', '.join([own.host, *(names[node] for node in sorted(names))])}"
+    )
+    control = MainControl(lines=meeting.lines, hosts=names, behind=meeting.behind)
+    return control, next(iter(meeting.lines.values())).local
+
+
+def _completed(
+    order: NodeOrder, command: JobCommand, environ: Mapping[str, str], address: str | None
+) -> JobCommand:
+    """The command with what only the meeting, or an earlier start, could tell."""
+    fill_files(order)
+    environment = dict(command.env)
+    if address is not None:
+        environment |= interface_variables(
+            address=address, written=order.plan.launch.interface, environment=environment
+        )
+    argv = command.argv
+    if is_restart(environ) and order.plan.launch.resume_args:
+        more = resume_words(order.plan, workdir=order.workdir, run=order.run)
+        if more is None:
+            say("started again, and there is no checkpoint yet: from the beginning")
+        else:
+            argv = (*argv, *more)
+            say(f"started again: {' '.join(more)}")
+    return replace(command, argv=argv, env=environment)
+
+
+def _run(order: NodeOrder, command: JobCommand, control: Control, *, wake: int, host: str) -> int:
+    """Runs the command to its end and the job to its verdict; exit code of this node."""
+    per_node = order.plan.layout.devices_per_node
+    ranks = range(order.node * per_node, (order.node + 1) * per_node)
+    forget_earlier(order.run, node=order.node, ranks=ranks)
+    outlet, started = Outlet(), time.time()
+    attendants: list[Attendant] = [control]
+    try:
+        ending = run_job(
+            commands=[command],
+            run=str(order.run),
+            node=order.node,
+            wake=wake,
+            grace_seconds=order.plan.launch.grace_seconds,
+            output=outlet.write,
+            say=say,
+            attendants=attendants,
+        )
+        end = own_end(order, ending, host=host, log=outlet.tail, ranks=ranks, told_at=control.told_at)
+    except HandoffError as error:  # it cannot be started, for all that it was there
+        say(str(error))
+        end = NodeEnd(node=order.node, host=host, exit=REFUSED, error=str(error), time=time.time())
+        ending = None
+    verdict = settle(
+        control, end, wake=wake, grace_seconds=order.plan.launch.grace_seconds, attendants=attendants[1:]
+    )
+    if why := record_end(order.run, end, started=started):
+        say(why)
+    _last_words(control, ending, verdict)
+    if isinstance(control, MainControl | MemberControl):
+        control.close(verdict)
+    return verdict.exit
+
+
+def _last_words(control: Control, ending: Ending | None, verdict: Verdict) -> None:
+    """The main node speaks for all; another one only where the main node cannot."""
+    for process in ending.left_behind if ending is not None else ():
+        say(f"note: `{process.name}` (process {process.pid}) outlived the job and was ended")
+    if verdict.words and (control.is_main or verdict.cause == 0):
+        say(verdict.words)
+
+
+def _not_started(order: NodeOrder, host: str, error: Refusal | Told | Asked) -> int:
+    """Words, record and exit code of a node that started nothing."""
+    if isinstance(error, Asked):
+        code, words = 128 + error.number, f"asked to end by signal {error.number} before anything was started"
+        say(words)
+    elif isinstance(error, Told):
+        code, words = REFUSED, error.words
+        say(f"nothing was started here: {words.splitlines()[0] if words else 'the main node says so'}")
+    else:
+        code, words = REFUSED, str(error)
+        say(words)
+    end = NodeEnd(node=order.node, host=host, exit=code, error=words, time=time.time())
+    record_end(order.run, end, started=None)
+    note_stopped(order.run, node=order.node)
+    return code

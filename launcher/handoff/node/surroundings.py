@@ -1,0 +1,64 @@
+"""The environment of a node's command: this node's own variables, the caller's, the secrets, the plan's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from launcher.handoff.environment import job_environment
+from launcher.handoff.processes import NODE_MARK
+
+__all__ = ["node_environment"]
+
+_SLURM = ("SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_RESTART_COUNT")
+# what describes the machine, or what its scheduler gave: the caller's machine has nothing to say about it
+_OWN = re.compile(
+    r"HOME|USER|LOGNAME|SHELL|TMPDIR|TMP|TEMP|XDG_.*|TERM|CUDA_HOME|CUDA_PATH|ROCM_HOME|ROCM_PATH|"
+    r"(CUDA|NVIDIA|HIP|ROCR|HABANA)_VISIBLE_(DEVICES|MODULES)"
+)
+_FOLDERS = (
+    "PATH",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "LIBRARY_PATH",
+    "CPATH",
+    "C_INCLUDE_PATH",
+    "CPLUS_INCLUDE_PATH",
+)
+
+
+def node_environment(
+    *,
+    own: Mapping[str, str],
+    caller: Mapping[str, str],
+    secrets: Mapping[str, str],
+    rendered: Mapping[str, str],
+    pass_env: Sequence[str],
+    node: int,
+    first_on_path: Sequence[str],
+) -> dict[str, str]:
+    """The whole environment of one node's command.
+
+    own: what the node program was started with. caller: what the person's shell hands on; it wins, except about the
+    machine itself. secrets: values of pass_env, where they did not come by name. first_on_path: folders before all.
+    """
+    mine = job_environment(environ=own, rendered={}, pass_env=pass_env)
+    merged = {
+        **mine,
+        **{name: text for name, text in caller.items() if not (name in mine and _OWN.fullmatch(name))},
+    }
+    for name in _FOLDERS:
+        if name in mine and name in caller:
+            merged[name] = _joined(mine[name], caller[name])
+    job = {name: own[name] for name in _SLURM if name in own}
+    return job_environment(
+        environ={**merged, **secrets},
+        rendered={**job, **rendered, NODE_MARK: str(node)},
+        pass_env=(*pass_env, *secrets),
+        first_on_path=first_on_path,
+    )
+
+
+def _joined(first: str, then: str) -> str:
+    entries = first.split(":")
+    return ":".join([*entries, *(entry for entry in then.split(":") if entry not in entries)])
