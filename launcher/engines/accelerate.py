@@ -38,7 +38,6 @@ from launcher.engines.formats.environment import (
 )
 from launcher.engines.formats.limits import cannot, common_limits, needs_deepspeed, refuse
 from launcher.engines.formats.native import flag_problems, key_problems, unused_problems
-from launcher.engines.formats.placeholders import ACCELERATE_FILE, DEEPSPEED_FILE, placeholder_values
 from launcher.engines.formats.script_command import (
     argument_problems,
     main_address,
@@ -47,6 +46,7 @@ from launcher.engines.formats.script_command import (
     tool_words,
 )
 from launcher.errors import Problem
+from launcher.planning.placeholders import ACCELERATE_FILE, DEEPSPEED_FILE, placeholder_values
 from launcher.spec.bundle import MAIN_PORT, RUN_DIR, LaunchBundle, NodeCommand
 from launcher.spec.plan import RunPlan
 

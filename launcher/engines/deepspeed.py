@@ -37,7 +37,6 @@ from launcher.engines.formats.environment import (
 )
 from launcher.engines.formats.limits import common_limits, refuse
 from launcher.engines.formats.native import flag_problems, key_problems, unused_problems
-from launcher.engines.formats.placeholders import DEEPSPEED_FILE, placeholder_values
 from launcher.engines.formats.script_command import (
     argument_problems,
     main_address,
@@ -46,6 +45,7 @@ from launcher.engines.formats.script_command import (
     tool_words,
 )
 from launcher.errors import Problem
+from launcher.planning.placeholders import DEEPSPEED_FILE, placeholder_values
 from launcher.spec.bundle import MAIN_PORT, PYTHON, RUN_DIR, LaunchBundle, NodeCommand
 from launcher.spec.plan import LayoutPlan, RunPlan
 

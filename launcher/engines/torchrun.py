@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from launcher.engines.formats.environment import environment, environment_problems, visible_devices
 from launcher.engines.formats.limits import common_limits, needs_deepspeed, refuse
 from launcher.engines.formats.native import flag_problems, unused_problems
-from launcher.engines.formats.placeholders import placeholder_values
 from launcher.engines.formats.script_command import (
     argument_problems,
     main_address,
@@ -24,6 +23,7 @@ from launcher.engines.formats.script_command import (
     tool_words,
 )
 from launcher.errors import Problem
+from launcher.planning.placeholders import placeholder_values
 from launcher.spec.bundle import MAIN_PORT, LaunchBundle, NodeCommand
 from launcher.spec.plan import RunPlan
 

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from launcher.engines.formats.native import merged
-from launcher.engines.formats.placeholders import DEEPSPEED_FILE
+from launcher.planning.placeholders import DEEPSPEED_FILE
 from launcher.spec.bundle import RUN_DIR
 from launcher.spec.plan import RunPlan
 

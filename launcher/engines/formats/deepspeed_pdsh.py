@@ -13,8 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from launcher.engines.formats.limits import cannot
-from launcher.engines.formats.placeholders import fill
 from launcher.errors import Problem
+from launcher.planning.placeholders import fill
 from launcher.spec.bundle import MAIN_ADDRESS, RUN_DIR
 from launcher.spec.plan import LayoutPlan, RunPlan
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from launcher.engines.formats.placeholders import PLAN_PATH, fill
 from launcher.errors import Problem
+from launcher.planning.placeholders import PLAN_PATH, fill
 from launcher.spec.bundle import RUN_DIR
 from launcher.spec.plan import LayoutPlan, RunPlan
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from launcher.engines.formats.native import leaves
-from launcher.engines.formats.placeholders import ACCELERATE_FILE, DEEPSPEED_FILE, placeholder_values
 from launcher.engines.formats.script_command import WITNESS, script_words
 from launcher.errors import Problem
+from launcher.planning.placeholders import ACCELERATE_FILE, DEEPSPEED_FILE, placeholder_values
 from launcher.spec.bundle import MAIN_PORT, RUN_DIR, LaunchBundle, NodeCommand
 from launcher.spec.plan import RunPlan
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from launcher.engines.formats.placeholders import PLAN_PATH, fill
 from launcher.errors import Problem
+from launcher.planning.placeholders import PLAN_PATH, fill
 from launcher.spec.plan import LaunchPlan
 
 __all__ = ["WITNESS", "argument_problems", "main_address", "missing_script", "script_words", "tool_words"]

@@ -1,4 +1,4 @@
-"""Numbers of the plan in the script's arguments and environment: `{micro_batch_size}`; `{{` and `}}` for braces.
+"""Numbers of the plan in arguments, environment and a site's job file: `{micro_batch_size}`; `{{` and `}}` for braces.
 
 A text is filled once and nothing of it is interpreted further: `$(id)`, quotes and line breaks arrive byte for byte.
 """

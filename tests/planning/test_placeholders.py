@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from launcher.engines.formats.placeholders import NAMES, fill, placeholder_values
+from launcher.planning.placeholders import NAMES, fill, placeholder_values
 from launcher.spec.bundle import RUN_DIR
 from launcher.testing import HOSTILE, changed, sample_plans
 
