@@ -1,10 +1,12 @@
-"""This machine: the commands of a bundle as they are."""
+"""This machine: the commands of a bundle, after launch.setup and inside launch.container."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from launcher.errors import Problem
+from launcher.executors.formats.site import container_problems, wrapped
 from launcher.spec.bundle import LaunchBundle
 from launcher.spec.plan import RunPlan
 
@@ -19,21 +21,26 @@ class Local:
     def check(self, plan: RunPlan) -> Sequence[Problem]:
         """Several nodes can be planned and rendered from here, not started: a warning, so that planning goes on."""
         nodes = plan.layout.num_nodes
+        found = container_problems(plan.launch.container, executor=self.name)
         if nodes == 1:
-            return ()
+            return found
         return (
+            *found,
             Problem(
                 code="not-yet-supported",
                 severity="warning",
                 path="launch.executor",
                 message=f"`launch.executor: local` starts processes on this machine; the plan has {nodes} nodes",
-                hint="start on each node what `batchwright render` prints for it",
+                hint="write launch.executor: ssh, slurm or kubernetes",
             ),
         )
 
-    def render(self, plan: RunPlan, bundle: LaunchBundle) -> LaunchBundle:  # noqa: ARG002 - the protocol's
-        """The bundle as it is."""
-        return bundle
+    def render(self, plan: RunPlan, bundle: LaunchBundle) -> LaunchBundle:
+        """The bundle as it is, where the site wants nothing around its commands."""
+        if not plan.launch.setup and plan.launch.container is None:
+            return bundle
+        commands = tuple(replace(each, argv=wrapped(plan, each.argv)) for each in bundle.commands)
+        return replace(bundle, commands=commands)
 
 
 EXECUTOR = Local()

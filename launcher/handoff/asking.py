@@ -28,8 +28,9 @@ class Asking:
         return bool(self._commands)
 
     def ask(self) -> None:
-        """Runs all of them, once more where they have run already."""
-        self._waiting.extend(self._commands)
+        """Runs all of them; from the first one again, where they have run or still do."""
+        self._end()
+        self._waiting = list(self._commands)
 
     def go_on(self) -> bool:
         """Starts the next one when the last has ended; True while one runs."""
@@ -42,10 +43,16 @@ class Asking:
     def give_up(self) -> None:
         """Ends the one that runs; for a host that never answers."""
         self._waiting.clear()
-        if self._running is not None and self._running.poll() is None:
-            os.killpg(self._running.pid, signal.SIGKILL)
-            self._running.wait()
-            self.failed = True
+        self.failed |= self._end()
+
+    def _end(self) -> bool:
+        """Whether there was one to end."""
+        process, self._running = self._running, None
+        if process is None or process.poll() is not None:
+            return False
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
 
 
 def sweep(commands: Sequence[JobCommand], *, seconds: float) -> bool:

@@ -10,7 +10,7 @@ from launcher.handoff.commands import JobCommand
 from launcher.handoff.environment import job_environment
 from launcher.handoff.executables import find_executable
 from launcher.handoff.ports import why_not_listen
-from launcher.spec.bundle import MAIN_PORT, LaunchBundle, port_of
+from launcher.spec.bundle import MAIN_PORT, PYTHON, LaunchBundle, port_of
 from launcher.spec.plan import RunPlan
 
 __all__ = ["Order", "job_commands", "placed_bundle", "stop_commands", "with_callers_options"]
@@ -38,9 +38,9 @@ class Order:
     @property
     def executables(self) -> tuple[str, ...]:
         """Programs that must be here; an engine that runs as a module of another interpreter needs only that."""
-        programs = tuple(command.argv[0] for command in self.bundle.commands)
-        elsewhere = bool(self.bundle.nodes) or self.plan.launch.python in programs
-        return programs if elsewhere else (*self.requirements, *programs)
+        programs = tuple(command.argv[0].replace(PYTHON, self.python) for command in self.bundle.commands)
+        inside = bool(self.bundle.nodes) or self.plan.launch.container is not None
+        return programs if inside or self.plan.launch.python in programs else (*self.requirements, *programs)
 
     @property
     def python(self) -> str:
