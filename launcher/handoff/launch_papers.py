@@ -6,30 +6,13 @@ import json
 import secrets
 from pathlib import Path
 
-from launcher.handoff.environment import allowed
 from launcher.handoff.order import Order
 from launcher.spec.bundle import LaunchBundle
+from launcher.spec.caller import HERE, SOFTWARE, allowed
 
 __all__ = ["LAUNCH", "caller_variables", "launch_papers", "remove_secrets", "secret_file"]
 
 LAUNCH = "launch.json"
-
-# what belongs to a login on one machine
-_HERE = frozenset(
-    (
-        *("HOME", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TMP", "TEMP"),
-        *("LD_PRELOAD", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"),
-    )
-)
-# what a module load or an image is there to set
-_SOFTWARE = frozenset(
-    (
-        *("PATH", "LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"),
-        *("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHONPATH", "PYTHONHOME"),
-        *("CC", "CXX", "CFLAGS", "CXXFLAGS", "LDFLAGS"),
-        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
-    )
-)
 
 
 def launch_papers(order: Order, placed: LaunchBundle) -> dict[str, str]:
@@ -55,7 +38,7 @@ def caller_variables(order: Order) -> dict[str, str]:
     With launch.setup or a container the software is the node's: PATH and its like stay as they are there.
     """
     launch = order.plan.launch
-    left = _HERE | _SOFTWARE if launch.setup or launch.container is not None else _HERE
+    left = HERE | SOFTWARE if launch.setup or launch.container is not None else HERE
     return {
         name: value
         for name, value in sorted(order.environ.items())

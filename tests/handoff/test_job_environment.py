@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.handoff.environment import NAMES, NEVER, PREFIXES, allowed, job_environment
+from launcher.handoff.environment import job_environment
+from launcher.spec.caller import NAMES, NEVER, PREFIXES, allowed
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "environment.md"
 
