@@ -20,13 +20,13 @@ def is_restart(environ: Mapping[str, str]) -> bool:
 
 def resume_words(plan: RunPlan, *, workdir: str, run: Path) -> Sequence[str] | None:
     """Further arguments for the script, with the newest checkpoint filled in; None where there is none yet."""
+    from launcher.handoff.rehearsal import latest_checkpoint
     from launcher.planning.placeholders import (
         ACCELERATE_FILE,
         DEEPSPEED_FILE,
         fill,
         placeholder_values,
     )
-    from launcher.handoff.rehearsal import latest_checkpoint
 
     directory = Path(workdir, str((plan.checkpoint or {}).get("directory") or "checkpoints"))
     found = latest_checkpoint(directory)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.handoff.node.lines import Line
+from launcher.handoff.node.lines import Line, finish
 from launcher.handoff.node.node_end import NodeEnd, first_cause, read_end
 
 __all__ = ["Control", "MainControl", "MemberControl", "Verdict"]
@@ -36,10 +36,14 @@ class Control:
     def __init__(self, *, node: int, clock: Callable[[], float] = time.time) -> None:
         self.node = node
         self.told_at: float | None = None
-        """When this node learned that it is to end though nothing failed here."""
+        """When this node learned that it is to end though nothing failed here; seconds since the epoch."""
+        self.ending_at: float | None = None
+        """When its command began to end: it failed, somebody asked, or this node was told."""
         self.lines: dict[int, Line] = {}
+        self.ends: dict[int, NodeEnd] = {}
+        """How other nodes ended; known on the main node."""
+        self.main_is_lost = False
         self._heard: dict[str, Heard] = {}
-        self._said_ending = False
         self._clock = clock
 
     @property
@@ -62,8 +66,8 @@ class Control:
 
     def attend(self, *, ending: bool) -> bool:
         """Hears what has come; True once this node is to end."""
-        if ending and not self._said_ending:
-            self._said_ending = True
+        if ending and self.ending_at is None:
+            self.ending_at = self._clock()
             self.about_to_end()
         for node, line in list(self.lines.items()):
             before = line.lost
@@ -86,6 +90,14 @@ class Control:
         """A connection ended."""
         raise NotImplementedError
 
+    def order_end(self, words: str, *, code: int = 1) -> None:
+        """Ends the job, with these words and this exit code."""
+        raise NotImplementedError
+
+    def close(self, verdict: Verdict) -> None:
+        """Ends the connections."""
+        raise NotImplementedError
+
     def tell_to_end(self) -> None:
         """This node is to end."""
         if self.told_at is None:
@@ -105,7 +117,6 @@ class MainControl(Control):
     ) -> None:
         super().__init__(node=0, clock=clock)
         self.lines = dict(lines)
-        self.ends: dict[int, NodeEnd] = {}
         self._hosts, self._behind = dict(hosts), dict(behind)
         self._started = clock()
         self._ending_said = False
@@ -117,10 +128,11 @@ class MainControl(Control):
         return set(self.lines) - set(self.ends)
 
     def order_end(self, words: str, *, code: int = 1) -> None:
-        """Ends the job with these words and this exit code, whatever the nodes say of it."""
+        """Whatever the nodes say of it afterwards."""
         if self._ordered is None:
             self._ordered = Verdict(exit=code, words=words)
             self._end_all()
+            self.tell_to_end()
 
     def about_to_end(self) -> None:
         """Whatever ends here ends everywhere, unless this node's part is done."""
@@ -150,7 +162,7 @@ class MainControl(Control):
             node=node,
             host=self._hosts.get(node, f"node {node}"),
             exit=1,
-            error=f"{why}, {now - self._started:.0f} s after the start",
+            error=_lost(why, now - self._started),
             time=now,
             lost=True,
         )
@@ -169,8 +181,7 @@ class MainControl(Control):
     def close(self, verdict: Verdict) -> None:
         """Tells everybody how the job ended."""
         self.send({"kind": "verdict", "exit": verdict.exit, "words": verdict.words, "cause": verdict.cause})
-        for line in self.lines.values():
-            line.finish()
+        finish(self.lines.values())
 
     def _end_all(self) -> None:
         if not self._ending_said:
@@ -212,11 +223,16 @@ class MemberControl(Control):
     def lose(self, node: int, why: str) -> None:
         """Without the main node nobody would learn of anything any more."""
         if self.verdict is None:
-            seconds = self._clock() - self._started
-            words = f"{self._main} (node 0, the main node) is gone: {why}, {seconds:.0f} s after the start"
+            lost = _lost(why, self._clock() - self._started)
+            words = f"{self._main} (node {node}, the main node) is gone: {lost}"
             self.verdict = Verdict(exit=1, words=words, cause=node)
+            self.main_is_lost = True
         self.tell_to_end()
 
     def close(self, verdict: Verdict) -> None:  # noqa: ARG002 - the main node knows it already
         """Hangs up."""
         self.lines[0].close()
+
+
+def _lost(why: str, seconds: float) -> str:
+    return f"connection lost after {seconds:.0f} s ({why})"

@@ -12,7 +12,7 @@ from typing import Any
 from launcher.handoff.node.hello import Hello
 from launcher.handoff.node.lines import Line
 from launcher.handoff.node.orders import NodeOrder
-from launcher.handoff.node.refusal import Refusal, Told, raise_if_asked, refusal
+from launcher.handoff.node.refusal import REFUSED, Refusal, Told, raise_if_asked, refusal
 
 __all__ = ["join_meeting"]
 
@@ -81,9 +81,7 @@ def _connect(order: NodeOrder, tried: _Tried) -> Line | None:
     return None
 
 
-def _resolve(
-    name: str, port: int
-) -> list[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple]] | str:
+def _resolve(name: str, port: int) -> list[tuple[Any, ...]] | str:
     """What the name stands for, or why that is not known. A resolver that hangs is not waited for."""
     answer: list[list[tuple[Any, ...]] | str] = []
 
@@ -114,9 +112,11 @@ def _wait_for_go(line: Line, order: NodeOrder, wake: int, until: float, tried: _
                     hint="has that one ended? batchwright stop ends it",
                 )
             if message["kind"] == "refused":
-                raise Told(str(message.get("words")))
+                raise Told(str(message.get("words")), exit=REFUSED)
             if message["kind"] == "asked":
-                raise Told(f"{message.get('by')} was asked to end")
+                raise Told(
+                    f"{message.get('by')} was asked to end", exit=128 + int(message.get("number") or 0)
+                )
         if line.lost is not None:
             break
     tried.why = f"{line.peer} answered and then: {line.lost or 'nothing more'}"

@@ -6,34 +6,20 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["SILENCE_SECONDS", "Line", "keep_alive"]
+__all__ = ["SILENCE_SECONDS", "Line", "finish"]
 
 SILENCE_SECONDS = 14
 """After which the kernel gives a silent peer up, in seconds: a host without power or network says no goodbye."""
 
 _PROBE_SECONDS = 2
+_GOODBYE = 2.0  # seconds
+_LOOK = 0.01
 _LONGEST = 1 << 20  # bytes; a longer line is no node of ours
-
-
-def keep_alive(connection: socket.socket) -> None:
-    """Lets the kernel ask the peer's kernel every other second, and count as lost who does not answer.
-
-    In the kernel and not in our loop: a node program that waits for a terminal (Ctrl-S) is not a lost host.
-    Source: tcp(7), TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_USER_TIMEOUT.
-    """
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (
-        (socket.TCP_KEEPIDLE, _PROBE_SECONDS),
-        (socket.TCP_KEEPINTVL, _PROBE_SECONDS),
-        (socket.TCP_KEEPCNT, SILENCE_SECONDS // _PROBE_SECONDS - 1),
-        (socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000),
-        (socket.TCP_NODELAY, 1),
-    ):
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class Line:
@@ -41,7 +27,7 @@ class Line:
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        keep_alive(connection)
+        _keep_alive(connection)
         self.peer = str(connection.getpeername()[0]).removeprefix("::ffff:")
         self.local = str(connection.getsockname()[0]).removeprefix("::ffff:")
         self.lost: str | None = None
@@ -90,18 +76,13 @@ class Line:
                 self.lost = "it does not speak as a node of a job"
         return self._messages()
 
-    def finish(self, seconds: float = 2.0) -> None:
-        """Ends the connection once the other side has read all of it and has hung up, or after some seconds."""
-        if self.lost is None:
-            with suppress(OSError):
-                self._connection.shutdown(socket.SHUT_WR)
-                self._connection.settimeout(seconds)
-                while self._connection.recv(1 << 16):  # unread data would make the kernel throw ours away
-                    pass
-        self.close()
+    def hang_up(self) -> None:
+        """Says that nothing more is sent; the other side may still do so."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Ends the connection at once."""
+        """Ends the connection at once; see finish() for last words."""
         self._connection.close()
         self.lost = self.lost or "closed"
 
@@ -127,3 +108,40 @@ class Line:
             self.lost = "the connection was reset"
         else:
             self.lost = os.strerror(error.errno) if error.errno else str(error)
+
+
+def finish(lines: Iterable[Line], *, seconds: float = _GOODBYE) -> None:
+    """Ends connections once what was sent has been read and the other side has hung up too, at most after some seconds.
+
+    A socket that is closed with something unread makes the kernel throw away what the other side has not read yet.
+    """
+    waiting = [line for line in lines if line.lost is None]
+    deadline = time.monotonic() + seconds
+    said: set[int] = set()
+    while waiting and time.monotonic() < deadline:
+        for line in waiting:
+            line.receive()
+            if line.flush() and line.lost is None and line.fileno() not in said:
+                said.add(line.fileno())
+                line.hang_up()
+        waiting = [line for line in waiting if line.lost is None]
+        time.sleep(_LOOK)
+    for line in lines:
+        line.close()
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    """Lets the kernel ask the peer's kernel every other second, and count as lost who does not answer.
+
+    In the kernel and not in our loop: a node program that waits for a terminal (Ctrl-S) is not a lost host.
+    Source: tcp(7), TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_USER_TIMEOUT.
+    """
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, _PROBE_SECONDS),
+        (socket.TCP_KEEPINTVL, _PROBE_SECONDS),
+        (socket.TCP_KEEPCNT, SILENCE_SECONDS // _PROBE_SECONDS - 1),
+        (socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000),
+        (socket.TCP_NODELAY, 1),
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)

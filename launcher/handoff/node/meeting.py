@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from launcher.errors import Problem
 from launcher.handoff.node.hello import Hello, differences, read_hello
-from launcher.handoff.node.lines import Line
+from launcher.handoff.node.lines import Line, finish
 from launcher.handoff.node.orders import NodeOrder
 from launcher.handoff.node.refusal import Asked, Refusal, joined, raise_if_asked, refusal
 
@@ -22,7 +22,6 @@ __all__ = ["Meeting", "hold_meeting"]
 
 _LOOK = 0.25  # seconds
 _OTHERS = 2.0  # seconds for the others to come and be told, once it is clear that nothing will be started
-_GOODBYE = 2.0  # seconds for last words to be read
 
 
 @dataclass(slots=True)
@@ -72,7 +71,7 @@ def hold_meeting(
         if not meeting.problems:
             _note_absent(order, meeting)
     except Asked as asked:
-        _dismiss(meeting, {"kind": "asked", "by": own.name})
+        _dismiss(meeting, {"kind": "asked", "by": own.name, "number": asked.number})
         raise
     except Refusal as error:
         meeting.problems.extend(error.problems)
@@ -200,12 +199,8 @@ def _note_absent(order: NodeOrder, meeting: Meeting) -> None:
 
 
 def _dismiss(meeting: Meeting, message: dict[str, object]) -> None:
-    """Last words to everybody who came; they are read before the connections end."""
-    lines = [line for line in (*meeting.lines.values(), *meeting.unknown) if line.lost is None]
+    """Last words to everybody who came."""
+    lines = [*meeting.lines.values(), *meeting.unknown]
     for line in lines:
         line.send(message)
-    deadline = time.monotonic() + _GOODBYE
-    while time.monotonic() < deadline and not all(line.flush() or line.lost for line in lines):
-        time.sleep(0.02)
-    for line in lines:
-        line.finish()
+    finish(lines)

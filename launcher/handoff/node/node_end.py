@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["NodeEnd", "first_cause", "read_end"]
 
-_LOST, _KILLED, _OTHER, _ASKED = range(4)
+_LOST, _KILLED, _OTHER = range(3)
 _BY_THEMSELVES = frozenset(
     128 + number for number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 )
@@ -54,7 +54,7 @@ class NodeEnd:
         if self.lost:
             return f"{where} is gone: {self.error}"
         if self.asked:
-            return f"{where} was asked to end by {_signal(self.exit)}"
+            return f"{where} was asked to end: {self.error or _signal(self.exit)}"
         lines = self.error.strip().splitlines()
         said = f": {lines[-1] if 'Traceback' in lines[0] else lines[0]}" if lines else ""
         if self.rank is None:
@@ -100,8 +100,3 @@ def _signal(code: int) -> str:
         return signal.Signals(code - 128).name
     except ValueError:
         return f"signal {code - 128}"
-
-
-def at(end: NodeEnd, when: float) -> NodeEnd:
-    """The same end at another time."""
-    return replace(end, time=when)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from launcher.errors import HandoffError, Problem
 from launcher.handoff.files import write_atomically
+from launcher.spec.bundle import LaunchBundle, NodeCommand
 from launcher.spec.plain import from_plain
 from launcher.spec.plan import RunPlan
 
@@ -40,6 +42,8 @@ class NodeOrder:
     caller: Mapping[str, str] = field(default_factory=dict)
     """Variables that the caller's shell hands on."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    leashed: bool = False
+    """Whether standard input lasts as long as whoever started this."""
 
     @property
     def num_nodes(self) -> int:
@@ -81,21 +85,26 @@ def read_order(run: Path, *, node: int, environ: Mapping[str, str]) -> NodeOrder
                 hint="start as many nodes as the plan has",
             )
         launch = _read(run, "launch.json") if (run / "launch.json").exists() else {}
-        places = _places(bundle, plan, environ)
+        address, port = _main(bundle, plan, environ)
+        part = NodeCommand(
+            node_rank=node, host="", argv=tuple(nodes[node]["argv"]), env=dict(nodes[node]["env"])
+        )
+        (part,) = _placed(run, address, port, commands=(part,)).commands
         return NodeOrder(
             run=run,
             node=node,
             plan=plan,
-            argv=tuple(_fill(word, places) for word in nodes[node]["argv"]),
-            env={name: _fill(text, places) for name, text in nodes[node]["env"].items()},
+            argv=part.argv,
+            env=part.env,
             workdir=str(environ.get("BATCHWRIGHT_WORKDIR") or bundle["workdir"]),
             hosts=_hosts(nodes, environ),
-            main_address=places["main-address"],
-            main_port=int(places["main-port"] or 0),
+            main_address=address,
+            main_port=port,
             files=tuple(name for name in bundle["files"] if name != "plan.json"),
             launch=str(launch.get("id") or environ.get("SLURM_JOB_ID") or ""),
             caller={str(name): str(text) for name, text in (launch.get("environment") or {}).items()},
             secrets=secrets,
+            leashed="SSH_CONNECTION" in environ and "SLURM_JOB_ID" not in environ,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, HandoffError):
@@ -104,12 +113,11 @@ def read_order(run: Path, *, node: int, environ: Mapping[str, str]) -> NodeOrder
 
 
 def fill_files(order: NodeOrder) -> None:
-    """Puts the main node's address into the rendered files that could not name it; every node writes the same text."""
+    """Puts the main node's place into the rendered files that could not name it; every node writes the same text."""
     for name in order.files:
         path = order.run / name
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
-        filled = text.replace("\\u0000main-address\\u0000", json.dumps(order.main_address)[1:-1])
-        filled = filled.replace('"\\u0000main-port\\u0000"', str(order.main_port))
+        filled = _placed(order.run, order.main_address, order.main_port, files={name: text}).files[name]
         if filled != text:
             write_atomically(path, filled)
 
@@ -138,17 +146,17 @@ def _read(run: Path, name: str) -> dict[str, Any]:
     return data
 
 
-def _places(bundle: Mapping[str, Any], plan: RunPlan, environ: Mapping[str, str]) -> dict[str, str]:
-    """Values of the placeholders that only the job knows: its own variables first, then the launcher's words."""
+def _main(bundle: Mapping[str, Any], plan: RunPlan, environ: Mapping[str, str]) -> tuple[str, int]:
+    """Address and port of the main node: the job's own variables first, then what was known when it was launched."""
     address = environ.get("BATCHWRIGHT_MAIN_ADDRESS") or bundle.get("main_address") or ""
-    port = environ.get("BATCHWRIGHT_MAIN_PORT") or bundle.get("main_port") or plan.launch.main_port or ""
-    return {"main-address": str(address).strip("\0"), "main-port": str(port)}
+    port = environ.get("BATCHWRIGHT_MAIN_PORT") or bundle.get("main_port") or plan.launch.main_port or 0
+    return str(address), int(port)
 
 
-def _fill(text: str, places: Mapping[str, str]) -> str:
-    for name, value in places.items():
-        text = text.replace(f"\0{name}\0", value)
-    return text
+def _placed(run: Path, address: str, port: int, **parts: Any) -> LaunchBundle:
+    """Files or commands with what only the node knows."""
+    bundle = LaunchBundle(**{"files": {}, "commands": (), **parts})
+    return bundle.placed(str(run), main_port=port, python=sys.executable, main_address=address)
 
 
 def _hosts(nodes: Any, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -7,16 +7,19 @@ import os
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from launcher.handoff.files import write_atomically
+from launcher.handoff.node.control import Verdict
 from launcher.handoff.node.node_end import NodeEnd
 
-__all__ = ["forget_earlier", "note_running", "note_stopped", "record_end"]
+__all__ = ["forget_earlier", "job_verdict", "note_running", "note_stopped", "record_end"]
 
 
 def forget_earlier(run: Path, *, node: int, ranks: Collection[int]) -> None:
     """Removes what an earlier start of the same run said of this node and its ranks (a job that was put back)."""
-    for path in (_record(run, node), *(run / "ranks" / f"{rank}.json" for rank in ranks)):
+    said = [f"{folder}/{rank}{end}" for rank in ranks for folder, end in (("ranks", ".json"), ("beats", ""))]
+    for path in (_record(run, node), *(run / name for name in said)):
         with suppress(OSError):
             path.unlink()
 
@@ -33,9 +36,14 @@ def note_stopped(run: Path, *, node: int) -> None:
         _pid(run, node).unlink()
 
 
-def record_end(run: Path, end: NodeEnd, *, started: float | None) -> str | None:
-    """Writes how the node ended; why not, when it cannot. started: None where its command never was."""
-    facts = {
+def record_end(
+    run: Path, end: NodeEnd, *, started: float | None = None, verdict: Verdict | None = None
+) -> str | None:
+    """Writes how a node ended; why not, when it cannot.
+
+    started: None where its command never was. verdict: of the whole job, in the main node's record.
+    """
+    facts: dict[str, Any] = {
         "node": end.node,
         "host": end.host,
         "exit": end.exit,
@@ -43,12 +51,24 @@ def record_end(run: Path, end: NodeEnd, *, started: float | None) -> str | None:
         "error": end.error or None,
         "time": end.time,
         "started": started,
+        "lost": end.lost,
     }
+    if verdict is not None:
+        facts["job"] = {"exit": verdict.exit, "message": verdict.words, "node": verdict.cause}
     try:
         write_atomically(_record(run, end.node), json.dumps(facts, indent=1) + "\n")
     except OSError as error:
         return f"{_record(run, end.node)} is not written: {error.strerror}"
     return None
+
+
+def job_verdict(run: Path) -> Verdict | None:
+    """How the whole job ended, as its main node wrote it down; None where it could not."""
+    try:
+        job = json.loads(_record(run, 0).read_text(encoding="utf-8"))["job"]
+        return Verdict(exit=int(job["exit"]), words=str(job["message"]), cause=job["node"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _record(run: Path, node: int) -> Path:

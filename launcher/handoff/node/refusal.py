@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from launcher.errors import HandoffError, Problem
 from launcher.handoff.signals import ENDING
 
-__all__ = ["Asked", "Refusal", "Told", "joined", "raise_if_asked", "refusal"]
+__all__ = ["REFUSED", "Asked", "Refusal", "Told", "joined", "raise_if_asked", "refusal"]
+
+REFUSED = 78
+"""Exit code of a node, and of a run, that started nothing."""
 
 
 class Refusal(HandoffError):  # noqa: N818 - what the nodes say, not a fault of the program
@@ -18,8 +21,8 @@ class Refusal(HandoffError):  # noqa: N818 - what the nodes say, not a fault of 
 class Told(Exception):  # noqa: N818 - it is no error of this node
     """The main node ended the meeting, in its own words."""
 
-    def __init__(self, words: str) -> None:
-        self.words = words
+    def __init__(self, words: str, *, exit: int) -> None:  # noqa: A002 - the word of status.json
+        self.words, self.exit = words, exit
         super().__init__(words)
 
 

@@ -12,7 +12,7 @@ from launcher.errors import HandoffError, Problem
 from launcher.handoff.attending import Attendant
 from launcher.handoff.commands import JobCommand
 from launcher.handoff.executables import find_executable
-from launcher.handoff.job import Ending, run_job
+from launcher.handoff.job import run_job
 from launcher.handoff.node.again import is_restart, resume_words
 from launcher.handoff.node.control import Control, MainControl, MemberControl, Verdict
 from launcher.handoff.node.facts import own_hello
@@ -23,15 +23,17 @@ from launcher.handoff.node.meeting import hold_meeting
 from launcher.handoff.node.node_end import NodeEnd
 from launcher.handoff.node.orders import NodeOrder, fill_files
 from launcher.handoff.node.record import forget_earlier, note_running, note_stopped, record_end
-from launcher.handoff.node.refusal import Asked, Refusal, Told
+from launcher.handoff.node.refusal import REFUSED, Asked, Refusal, Told
 from launcher.handoff.node.settling import own_end, settle
 from launcher.handoff.node.surroundings import node_environment
-from launcher.handoff.node.voice import Outlet, say
+from launcher.handoff.node.voice import Leash, Outlet, say
+from launcher.handoff.node.watching import watch_over
 from launcher.handoff.signals import signals_as_bytes
 
-__all__ = ["REFUSED", "serve"]
+__all__ = ["serve"]
 
-REFUSED = 78
+_NOT_STARTED = 126
+"""Of a command that is there and cannot be started, as shells count."""
 
 
 def serve(order: NodeOrder, *, environ: Mapping[str, str], beside: Path) -> int:
@@ -142,40 +144,45 @@ def _run(order: NodeOrder, command: JobCommand, control: Control, *, wake: int, 
     ranks = range(order.node * per_node, (order.node + 1) * per_node)
     forget_earlier(order.run, node=order.node, ranks=ranks)
     outlet, started = Outlet(), time.time()
-    attendants: list[Attendant] = [control]
+    leash = Leash(outlet, stdin=order.leashed)
+    attendants: list[Attendant] = [control, leash, watch_over(order, control, ranks=ranks, say=say)]
+    grace_seconds = order.plan.launch.grace_seconds
+    ending = None
     try:
         ending = run_job(
             commands=[command],
             run=str(order.run),
             node=order.node,
             wake=wake,
-            grace_seconds=order.plan.launch.grace_seconds,
+            grace_seconds=grace_seconds,
             output=outlet.write,
             say=say,
             attendants=attendants,
         )
-        end = own_end(order, ending, host=host, log=outlet.tail, ranks=ranks, told_at=control.told_at)
+        end = own_end(order, ending, control, host=host, log=outlet.tail, ranks=ranks)
+        end = leash.cause(end)
     except HandoffError as error:  # it cannot be started, for all that it was there
         say(str(error))
-        end = NodeEnd(node=order.node, host=host, exit=REFUSED, error=str(error), time=time.time())
-        ending = None
-    verdict = settle(
-        control, end, wake=wake, grace_seconds=order.plan.launch.grace_seconds, attendants=attendants[1:]
-    )
-    if why := record_end(order.run, end, started=started):
-        say(why)
-    _last_words(control, ending, verdict)
-    if isinstance(control, MainControl | MemberControl):
-        control.close(verdict)
+        end = NodeEnd(node=order.node, host=host, exit=_NOT_STARTED, error=str(error), time=time.time())
+    for process in ending.left_behind if ending is not None else ():
+        say(f"note: `{process.name}` (process {process.pid}) outlived the job and was ended")
+    verdict = settle(control, end, wake=wake, grace_seconds=grace_seconds, attendants=attendants[1:])
+    _write_down(order, control, end, verdict, started)
+    if control.is_main or control.main_is_lost:
+        say(verdict.words)
+    control.close(verdict)
     return verdict.exit
 
 
-def _last_words(control: Control, ending: Ending | None, verdict: Verdict) -> None:
-    """The main node speaks for all; another one only where the main node cannot."""
-    for process in ending.left_behind if ending is not None else ():
-        say(f"note: `{process.name}` (process {process.pid}) outlived the job and was ended")
-    if verdict.words and (control.is_main or verdict.cause == 0):
-        say(verdict.words)
+def _write_down(order: NodeOrder, control: Control, end: NodeEnd, verdict: Verdict, started: float) -> None:
+    """The end of this node; on the main node, of the job and of the nodes that cannot write theirs any more."""
+    lost = [each for each in control.ends.values() if each.lost]
+    whys = [
+        *(record_end(order.run, each) for each in lost),
+        record_end(order.run, end, started=started, verdict=verdict if control.is_main else None),
+    ]
+    for why in filter(None, whys):
+        say(why)
 
 
 def _not_started(order: NodeOrder, host: str, error: Refusal | Told | Asked) -> int:
@@ -184,12 +191,12 @@ def _not_started(order: NodeOrder, host: str, error: Refusal | Told | Asked) -> 
         code, words = 128 + error.number, f"asked to end by signal {error.number} before anything was started"
         say(words)
     elif isinstance(error, Told):
-        code, words = REFUSED, error.words
+        code, words = error.exit, error.words
         say(f"nothing was started here: {words.splitlines()[0] if words else 'the main node says so'}")
     else:
         code, words = REFUSED, str(error)
         say(words)
     end = NodeEnd(node=order.node, host=host, exit=code, error=words, time=time.time())
-    record_end(order.run, end, started=None)
+    record_end(order.run, end)
     note_stopped(order.run, node=order.node)
     return code

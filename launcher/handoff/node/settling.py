@@ -21,9 +21,9 @@ _SLACK = 20.0  # seconds beyond the grace: SIGKILL, last output, records, and a 
 
 
 def own_end(
-    order: NodeOrder, ending: Ending, *, host: str, log: str, ranks: Collection[int], told_at: float | None
+    order: NodeOrder, ending: Ending, control: Control, *, host: str, log: str, ranks: Collection[int]
 ) -> NodeEnd:
-    """How this node's part ended. told_at: when it was told to end, seconds since the epoch."""
+    """How this node's part ended. log: the end of what its command printed. ranks: those of this node."""
     failure = None
     if ending.interrupted_by is None:
         failure = first_failure(
@@ -34,7 +34,7 @@ def own_end(
             ranks=ranks,
         )
     code = exit_code(returncode=ending.returncode, failure=failure, interrupted_by=ending.interrupted_by)
-    failed_at = failure.time if failure is not None and failure.time else time.time()
+    failed_at = failure.time if failure is not None and failure.time else control.ending_at or time.time()
     return NodeEnd(
         node=order.node,
         host=host,
@@ -43,7 +43,7 @@ def own_end(
         error=failure.error if failure is not None and code else "",
         time=failed_at,
         asked=ending.interrupted_by is not None,
-        told=told_at is not None and failed_at > told_at,
+        told=control.told_at is not None and failed_at >= control.told_at,
     )
 
 
