@@ -32,7 +32,7 @@ PYTHON = "\0python\0"
 """Stands for the interpreter of the job on every node."""
 
 RUN_ID = "\0run-id\0"
-"""Stands for the last part of RUN_DIR as letters, digits and `-` only: a name for schedulers, one per run."""
+"""Stands for a name that schedulers take, one per RUN_DIR: letters, digits and `-` only."""
 
 _PLACE = re.compile(r"\0(?P<name>[a-z-]+)(?P<encodings>(?:\|[a-z]+)*)\0")
 _JSON_PLACE = re.compile(r"\\u0000(?P<name>[a-z-]+)(?P<encodings>(?:\|[a-z]+)*)\\u0000")
@@ -94,6 +94,7 @@ class LaunchBundle:
             return tuple(
                 replace(
                     command,
+                    host=put(command.host),
                     argv=tuple(put(word) for word in command.argv),
                     env={key: put(value) for key, value in command.env.items()},
                 )
@@ -128,9 +129,13 @@ def port_of(directory: str) -> int:
 
 
 def run_id(directory: str) -> str:
-    """The folder's last part as a scheduler takes it: letters, digits and `-`, 63 characters at most."""
-    name = re.sub(r"[^a-z0-9]+", "-", directory.rstrip("/").rpartition("/")[2].lower()).strip("-")
-    return f"batchwright-{name}"[:63].rstrip("-")
+    """A name for schedulers, one per folder: letters, digits and `-`, a letter first, 45 characters at most.
+
+    Kubernetes makes names of pods from it, which end in `-node-0-NNN-xxxxx` and may have 63. What is cut off, or is
+    no letter, is made up for by a sum over the whole path.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", directory.rstrip("/").rpartition("/")[2].lower())[:24].strip("-")
+    return f"batchwright-{name or 'run'}-{zlib.crc32(directory.encode(errors='surrogateescape')):08x}"
 
 
 def _put_json(text: str, values: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 __all__ = ["manifest_text"]
 
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*", re.ASCII)
 _RESERVED = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 """Of YAML 1.1, which is what Kubernetes' own reader goes by."""
 _LITERAL = re.compile(r"[!-~][ -~]*\n(?:[ -~]*\n)*", re.ASCII)

@@ -8,7 +8,7 @@ from launcher.spec.place import ContainerPlan
 from launcher.spec.plan import RunPlan
 from launcher.spec.shell import quote
 
-__all__ = ["container_problems", "wrapped"]
+__all__ = ["container_problems", "setup_script", "wrapped"]
 
 
 def container_problems(container: ContainerPlan | None, *, executor: str) -> tuple[Problem, ...]:
@@ -42,10 +42,10 @@ def wrapped(plan: RunPlan, words: tuple[str, ...]) -> tuple[str, ...]:
     words = _in_container(plan, words)
     if not plan.launch.setup:
         return words
-    return ("bash", "-lc", _setup_script(plan.launch.setup), PYTHON, *words)
+    return ("bash", "-lc", setup_script(plan.launch.setup), PYTHON, *words)
 
 
-def _setup_script(setup: tuple[tuple[str, ...], ...]) -> str:
+def setup_script(setup: tuple[tuple[str, ...], ...]) -> str:
     """Text for `bash -lc TEXT PYTHON WORDS...`: every setup command in one login shell, and then the words in it.
 
     The folder of the interpreter that stands for the shell's name comes first on PATH, whatever a profile has made
