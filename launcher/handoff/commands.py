@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from launcher.errors import HandoffError, Problem
@@ -20,10 +21,13 @@ class JobCommand:
     directory: str
 
 
-def start_command(command: JobCommand, *, piped: bool = True) -> subprocess.Popen[bytes]:
+def start_command(
+    command: JobCommand, *, piped: bool = True, survives: bool = True
+) -> subprocess.Popen[bytes]:
     """The process, head of a new session. piped: its output can be read, else it goes nowhere.
 
-    Raises HandoffError[executable-not-found].
+    survives: False: the kernel asks it to end should this process be killed. Raises
+    HandoffError[executable-not-found].
     """
     output = subprocess.PIPE if piped else subprocess.DEVNULL
     try:
@@ -35,6 +39,7 @@ def start_command(command: JobCommand, *, piped: bool = True) -> subprocess.Pope
             stdout=output,
             stderr=output,
             start_new_session=True,
+            preexec_fn=None if survives else _end_with_parent(),  # noqa: PLW1509 - one system call, nothing of Python's
         )
     except OSError as error:
         # it is there and executable, and still no program: a wrong machine, a broken file
@@ -45,3 +50,14 @@ def start_command(command: JobCommand, *, piped: bool = True) -> subprocess.Pope
             hint="install the engine again",
         )
         raise HandoffError([problem]) from error
+
+
+def _end_with_parent() -> Callable[[], object]:
+    """What a new process does to be asked to end once its parent, this thread, is gone.
+
+    Source: PR_SET_PDEATHSIG(2const).
+    """
+    import ctypes
+
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(1, int(signal.SIGTERM))

@@ -96,7 +96,8 @@ def run_job(
     waited_for_all = False
     try:
         find = partial(processes_of_run, run=run, node=node)
-        with _children(commands, find) as children:
+        start = partial(start_command, survives=node is None)
+        with _children(commands, start, find) as children:
             started([child.pid for child in children])
             watch = _Watch(
                 find=find,
@@ -172,13 +173,15 @@ def _attend(watch: _Watch) -> None:
 
 @contextmanager
 def _children(
-    commands: Sequence[JobCommand], find: Callable[..., tuple[Process, ...]]
+    commands: Sequence[JobCommand],
+    start: Callable[[JobCommand], subprocess.Popen[bytes]],
+    find: Callable[..., tuple[Process, ...]],
 ) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
     """The commands' processes; none of a run is left when the block ends, however it ends."""
     children: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
-            children.append(start_command(command))  # noqa: PERF401 - those already started must be known when the next fails
+            children.append(start(command))  # noqa: PERF401 - those already started must be known when the next fails
         yield children
     finally:
         leaders = {child.pid for child in children if child.returncode is None}

@@ -12,12 +12,14 @@ from typing import Any
 from launcher.handoff.node.hello import Hello
 from launcher.handoff.node.lines import Line
 from launcher.handoff.node.orders import NodeOrder
+from launcher.handoff.node.record import refused_main
 from launcher.handoff.node.refusal import REFUSED, Refusal, Told, raise_if_asked, refusal
 
 __all__ = ["join_meeting"]
 
 _AGAIN = 0.5  # seconds between attempts
 _ATTEMPT = 3.0  # seconds for one attempt
+_WELCOME = 5.0  # seconds for a main node to answer at all: something else may listen there
 _ANSWER = 15.0  # seconds beyond the handshake for the main node to have the last word
 _LOOPBACK = 5.0  # seconds; somebody on this very host would have answered by then
 
@@ -50,8 +52,10 @@ def join_meeting(order: NodeOrder, own: Hello, *, wake: int) -> Line:
             line.send({**own.to_message(), "time": time.time()})
             if _wait_for_go(line, order, wake, deadline + _ANSWER, tried):
                 return line
+        if words := refused_main(order.run, launch=order.launch, now=time.time()):
+            raise Told(words, exit=REFUSED)
         now = time.monotonic()
-        if tried.is_loopback and now > started + _LOOPBACK:
+        if tried.is_loopback and now > started + min(_LOOPBACK, order.plan.launch.handshake_seconds / 2):
             raise _loopback(order, own, tried)
         if now > deadline:
             raise _unreachable(order, own, tried)
@@ -99,10 +103,13 @@ def _resolve(name: str, port: int) -> list[tuple[Any, ...]] | str:
 
 def _wait_for_go(line: Line, order: NodeOrder, wake: int, until: float, tried: _Tried) -> bool:
     """True once the main node says so; False when whoever answered was not the main node, or went away."""
-    while time.monotonic() < until:
+    welcome_by = time.monotonic() + _WELCOME
+    while time.monotonic() < min(until, welcome_by):
         select.select([line.fileno(), wake], [], [], 1.0)
         raise_if_asked(wake)
         for message in line.receive():
+            if message["kind"] == "welcome":
+                welcome_by = until
             if message["kind"] == "go":
                 return True
             if message["kind"] == "stranger":

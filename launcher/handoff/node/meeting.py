@@ -135,6 +135,7 @@ def _hear(
     found = _placing(hello, order, meeting)
     if not found:
         meeting.lines[hello.node], meeting.hellos[hello.node] = line, hello
+        line.send({"kind": "welcome"})
         meeting.behind[hello.node] = clock() - hello.time
         found = (*differences(meeting.own, hello, engine=order.plan.launch.engine), *check(hello))
     else:

@@ -50,6 +50,12 @@ class NodeOrder:
         """Nodes of the job."""
         return self.plan.layout.num_nodes
 
+    @property
+    def ranks(self) -> range:
+        """Ranks of this node."""
+        per_node = self.plan.layout.devices_per_node
+        return range(self.node * per_node, (self.node + 1) * per_node)
+
     def name(self, node: int) -> str:
         """`node-b (node 1)`, or `node 1` where nobody named it."""
         host = self.hosts[node] if node < len(self.hosts) else ""

@@ -12,8 +12,12 @@ from typing import Any
 from launcher.handoff.files import write_atomically
 from launcher.handoff.node.control import Verdict
 from launcher.handoff.node.node_end import NodeEnd
+from launcher.handoff.node.refusal import REFUSED
 
-__all__ = ["forget_earlier", "job_verdict", "note_running", "note_stopped", "record_end"]
+__all__ = ["forget_earlier", "job_verdict", "note_running", "note_stopped", "record_end", "refused_main"]
+
+
+_RECENT = 120.0  # seconds
 
 
 def forget_earlier(run: Path, *, node: int, ranks: Collection[int]) -> None:
@@ -37,11 +41,17 @@ def note_stopped(run: Path, *, node: int) -> None:
 
 
 def record_end(
-    run: Path, end: NodeEnd, *, started: float | None = None, verdict: Verdict | None = None
+    run: Path,
+    end: NodeEnd,
+    *,
+    launch: str = "",
+    started: float | None = None,
+    verdict: Verdict | None = None,
 ) -> str | None:
     """Writes how a node ended; why not, when it cannot.
 
-    started: None where its command never was. verdict: of the whole job, in the main node's record.
+    launch: which launch it belonged to. started: None where its command never was. verdict: of the whole job, in the
+    main node's record.
     """
     facts: dict[str, Any] = {
         "node": end.node,
@@ -52,6 +62,7 @@ def record_end(
         "time": end.time,
         "started": started,
         "lost": end.lost,
+        "launch": launch,
     }
     if verdict is not None:
         facts["job"] = {"exit": verdict.exit, "message": verdict.words, "node": verdict.cause}
@@ -69,6 +80,20 @@ def job_verdict(run: Path) -> Verdict | None:
         return Verdict(exit=int(job["exit"]), words=str(job["message"]), cause=job["node"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def refused_main(run: Path, *, launch: str, now: float) -> str | None:
+    """Why the main node started nothing, where its record can be seen from here; None where it may still come.
+
+    launch: which launch this is. now: seconds since the epoch; an old record is one of an earlier start.
+    """
+    try:
+        facts = json.loads(_record(run, 0).read_text(encoding="utf-8"))
+        if facts["exit"] == REFUSED and facts["launch"] == launch and facts["time"] > now - _RECENT:
+            return str(facts["error"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
 
 
 def _record(run: Path, node: int) -> Path:

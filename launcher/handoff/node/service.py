@@ -43,6 +43,7 @@ def serve(order: NodeOrder, *, environ: Mapping[str, str], beside: Path) -> int:
     """
     host = socket.gethostname()
     with signals_as_bytes() as wake:
+        forget_earlier(order.run, node=order.node, ranks=order.ranks)
         note_running(order.run, node=order.node)
         try:
             command, problems = _command(order, environ, beside)
@@ -140,9 +141,7 @@ def _completed(
 
 def _run(order: NodeOrder, command: JobCommand, control: Control, *, wake: int, host: str) -> int:
     """Runs the command to its end and the job to its verdict; exit code of this node."""
-    per_node = order.plan.layout.devices_per_node
-    ranks = range(order.node * per_node, (order.node + 1) * per_node)
-    forget_earlier(order.run, node=order.node, ranks=ranks)
+    ranks = order.ranks
     outlet, started = Outlet(), time.time()
     leash = Leash(outlet, stdin=order.leashed)
     attendants: list[Attendant] = [control, leash, watch_over(order, control, ranks=ranks, say=say)]
@@ -197,6 +196,6 @@ def _not_started(order: NodeOrder, host: str, error: Refusal | Told | Asked) -> 
         code, words = REFUSED, str(error)
         say(words)
     end = NodeEnd(node=order.node, host=host, exit=code, error=words, time=time.time())
-    record_end(order.run, end)
+    record_end(order.run, end, launch=order.launch)
     note_stopped(order.run, node=order.node)
     return code
