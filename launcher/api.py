@@ -38,7 +38,7 @@ def plan(recipe: Recipe, *, environ: Mapping[str, str] | None = None, measured: 
     from launcher.discovery.traces import read_traces
     from launcher.planning.plan import make_plan
 
-    recipe = _read_beside(recipe)
+    recipe = _read_beside(recipe, environ)
     cluster, origin = _machines(recipe, environ)
     if recipe.model.kind == "module":
         recipe = replace(recipe, traces=read_traces(recipe))
@@ -96,24 +96,30 @@ def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> Launc
     return bundle
 
 
-def _read_beside(recipe: Recipe) -> Recipe:
-    """With what the recipe's other files say: its hostfile and its site's job file. Raises RecipeError."""
+def _read_beside(recipe: Recipe, environ: Mapping[str, str] | None) -> Recipe:
+    """With what else it depends on: hostfile, a site's job file, the Slurm job we are in. Raises RecipeError."""
     from launcher.discovery.hostfile import with_hosts
+    from launcher.discovery.slurm import with_allocation
     from launcher.loading.templates import with_template
 
-    return with_template(with_hosts(recipe))
+    return with_allocation(with_template(with_hosts(recipe)), environ=environ)
 
 
 def _machines(recipe: Recipe, environ: Mapping[str, str] | None) -> tuple[Cluster, Origin]:
-    """The recipe's cluster, else this machine, and which of the two it is."""
+    """The recipe's cluster, else the Slurm job that we are in, else this machine; and which of them it is."""
     from launcher.discovery.machine import this_machine
+    from launcher.discovery.slurm import allocated_cluster, with_allocation
     from launcher.spec.cluster import Cluster
     from launcher.spec.marks import Origin
 
     if isinstance(recipe.cluster, Cluster):
         mark = recipe.marks.get("cluster")
         return recipe.cluster, Origin(origin=mark.origin if mark else "recipe")
-    return this_machine(environ=environ), Origin(origin="derived", formula="this machine")
+    here = this_machine(environ=environ)
+    if (allocation := with_allocation(recipe, environ=environ).allocation) is not None:
+        formula = f"Slurm job {allocation.job}"
+        return allocated_cluster(allocation, here=here), Origin(origin="derived", formula=formula)
+    return here, Origin(origin="derived", formula="this machine")
 
 
 def _host_names(num_nodes: int) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ HEAVY = {"torch", "numpy", "deepspeed", "accelerate", "transformers", "pydantic"
 READS_ENVIRONMENT = {
     "launcher/cli/main.py",
     "launcher/discovery/machine.py",
+    "launcher/discovery/slurm.py",
     "launcher/runtime/world.py",
     "batchwright_node/__main__.py",
     "batchwright_witness/__main__.py",

@@ -32,6 +32,25 @@ JOB_CODES: dict[str, CodeInfo] = {
     "executor-cannot": CodeInfo(
         "the executor cannot carry out what the recipe asks", "the message says which key, and why"
     ),
+    "restart-without-resume": CodeInfo(
+        "Slurm is to start the job again and nothing tells the script to go on where it was",
+        "write resume.args",
+    ),
+    "scheduler-line": CodeInfo(
+        "a line for Slurm cannot stand in a script, or sets what another key of the recipe sets",
+        "one option a line in launch.slurm.extra; the hint names the key",
+    ),
+    "template-without-mark": CodeInfo(
+        "nothing in the site's batch script says where the training starts",
+        "a bash script with the line #BATCHWRIGHT",
+    ),
+    "allocation-differs": CodeInfo(
+        "the Slurm job that we are in has fewer nodes, or less on a node, than the plan",
+        "salloc what the plan needs, or unset SLURM_JOB_ID to submit a job of its own",
+    ),
+    "allocation-unreadable": CodeInfo(
+        "SLURM_JOB_ID is set and the variables beside it are none of Slurm's", "unset SLURM_JOB_ID"
+    ),
     "no-hostfile": CodeInfo(
         "several nodes are to be reached over ssh and nothing names them",
         "write cluster.hostfile; without it each node would train alone",
@@ -41,7 +60,7 @@ JOB_CODES: dict[str, CodeInfo] = {
         "write launch.container.image, or let launch.template name it",
     ),
     "template-conflict": CodeInfo(
-        "the site's manifest sets a field to something else than the plan, which owns it",
+        "the site's job file sets a field or an option to something else than the plan, which owns it",
         "leave the field out of launch.template",
     ),
     # while it trains

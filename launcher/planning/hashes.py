@@ -56,7 +56,7 @@ def plan_hash(plan: RunPlan) -> str:
     plain = {key: value for key, value in plan.to_dict().items() if key not in _NOT_IN_PLAN_HASH}
     plain["model"] = {key: value for key, value in plain["model"].items() if key not in _COUNTS}
     plain["launch"] = {
-        key: value for key, value in plain["launch"].items() if key not in {"workdir", "hosts"}
+        key: value for key, value in plain["launch"].items() if key not in {"workdir", "hosts", "allocation"}
     }
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "paths"}
     plain["origins"] = {

@@ -58,6 +58,7 @@ def launch_plan(*, recipe: Recipe, cluster: Cluster, layout: LayoutPlan) -> Laun
         setup=launch.setup,
         container=_container(launch),
         slurm=_slurm(launch),
+        allocation=recipe.allocation,
         template=recipe.template,
         resume_args=recipe.resume.args if recipe.resume else (),
     )

@@ -63,12 +63,16 @@ class LaunchBundle:
     """File of the bundle's folder that the job prints to, where what it prints does not come through the commands."""
     attached: bool = True
     """False: commands hand the job over and return; it goes on without us."""
+    detached: tuple[NodeCommand, ...] = ()
+    """Instead of commands where nobody wants to wait; none: the executor cannot hand a job over, or always does."""
     hosts: tuple[str, ...] = field(default=())
     """Hosts to reach before anything starts, in the order of node ranks; empty where only the job learns them."""
     secret_files: bool = False
     """Whether each node finds the values of launch.pass_env in a file of the run folder, which it reads once."""
     main_port: int | None = None
     """What MAIN_PORT became; None before the bundle is placed."""
+    job_port: bool = False
+    """Whether the job itself chooses MAIN_PORT (BATCHWRIGHT_MAIN_PORT); nodes keep the placeholder until then."""
 
     def placed(
         self,
@@ -87,25 +91,29 @@ class LaunchBundle:
         if main_address is not None:
             values["main-address"] = main_address
 
-        def put(text: str) -> str:
-            return _filled(_PLACE, text, values)
+        def put(text: str, known: Mapping[str, str] = values) -> str:
+            return _filled(_PLACE, text, known)
 
-        def put_all(commands: tuple[NodeCommand, ...]) -> tuple[NodeCommand, ...]:
+        def put_all(
+            commands: tuple[NodeCommand, ...], known: Mapping[str, str] = values
+        ) -> tuple[NodeCommand, ...]:
             return tuple(
                 replace(
                     command,
-                    host=put(command.host),
-                    argv=tuple(put(word) for word in command.argv),
-                    env={key: put(value) for key, value in command.env.items()},
+                    host=put(command.host, known),
+                    argv=tuple(put(word, known) for word in command.argv),
+                    env={key: put(value, known) for key, value in command.env.items()},
                 )
                 for command in commands
             )
 
+        on_nodes = {name: text for name, text in values.items() if name != "main-port" or not self.job_port}
         return replace(
             self,
             files={name: put(_put_json(text, values)) for name, text in self.files.items()},
             commands=put_all(self.commands),
-            nodes=put_all(self.nodes),
+            detached=put_all(self.detached),
+            nodes=put_all(self.nodes, on_nodes),
             stop=tuple(tuple(put(word) for word in words) for words in self.stop),
             main_port=port,
         )

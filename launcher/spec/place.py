@@ -4,7 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["ContainerPlan", "LaunchPlan", "SlurmPlan", "TemplatePlan"]
+__all__ = ["AllocationPlan", "ContainerPlan", "LaunchPlan", "SlurmPlan", "TemplatePlan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationPlan:
+    """Machines of a Slurm job that the caller already has; empty where Slurm does not say."""
+
+    job: str
+    """Its number."""
+    hosts: tuple[str, ...]
+    """In Slurm's order, which is that of SLURM_NODEID."""
+    cpus: tuple[int, ...] = ()
+    """Processors of each host."""
+    tasks: tuple[int, ...] = ()
+    """Tasks that Slurm would start on each host."""
+    devices: tuple[int, ...] = ()
+    """Accelerators of each host."""
+    memory_bytes: int | None = None
+    """Of each host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +94,8 @@ class LaunchPlan:
     """Commands before the job on every node, in one login shell with it."""
     container: ContainerPlan | None = None
     slurm: SlurmPlan | None = None
+    allocation: AllocationPlan | None = None
+    """Slurm job that the plan was made in; its machines are used, nothing is submitted. Not in plan_hash."""
     template: TemplatePlan | None = None
     resume_args: tuple[str, ...] = ()
     """Further arguments of a start that is not the first."""

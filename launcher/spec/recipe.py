@@ -19,7 +19,7 @@ from launcher.spec.launch import Launch
 from launcher.spec.marks import Mark
 from launcher.spec.model import Model
 from launcher.spec.parallel import Parallel
-from launcher.spec.place import TemplatePlan
+from launcher.spec.place import AllocationPlan, TemplatePlan
 from launcher.spec.trace_file import TraceFile
 from launcher.spec.training import Checkpoint, Data, Evaluation, Loss, Optimizer, Precisions, Resume, Schedule
 
@@ -151,5 +151,7 @@ class Recipe:
     """Traces of model.module beside the file. Filled before planning."""
     hosts: tuple[str, ...] = field(default=(), metadata={"internal": True}, compare=False)
     """Names of cluster.hostfile, in its order. Filled before planning."""
+    allocation: AllocationPlan | None = field(default=None, metadata={"internal": True}, compare=False)
+    """The Slurm job that we are in, where Slurm starts the job. Filled before planning."""
     template: TemplatePlan | None = field(default=None, metadata={"internal": True}, compare=False)
     """launch.template as it was read. Filled before planning."""
