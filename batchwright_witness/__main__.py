@@ -14,12 +14,16 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from batchwright_witness.arguments import Arguments, UsageError, parse_arguments
+from batchwright_witness.beat_hooks import aside_hooks, install_hooks
+from batchwright_witness.beats import open_beats
 from batchwright_witness.borrowed import HOME, Borrowed, borrow
 from batchwright_witness.ending import Ending
 from batchwright_witness.environment import Difference, environment_differences, rank_of
 from batchwright_witness.inspecting import inspect
 from batchwright_witness.probing import confine, probe_order
+from batchwright_witness.rank_log import keep_log
 from batchwright_witness.script import ScriptError, prepare_module, prepare_script, run
+from batchwright_witness.stacks import answer_with_stacks
 
 if TYPE_CHECKING:
     from batchwright_witness.watch import Watch
@@ -41,10 +45,13 @@ def main() -> int:
         print(f"batchwright_witness: {error}", file=sys.stderr)
         return 2
     environ = os.environ  # noqa: TID251 - the one place where the witness reads it
+    folder = Path(environ.get("BATCHWRIGHT_RUN") or Path(arguments.plan).resolve().parent)
+    keep_log(folder, rank_of(environ), environ)
     _say_whole_lines()
+    answer_with_stacks(folder, rank_of(environ))
     borrowed, plan = borrow(arguments.plan)
     ending = Ending(
-        folder=Path(environ.get("BATCHWRIGHT_RUN") or Path(arguments.plan).resolve().parent),
+        folder=folder,
         rank=rank_of(environ),
         lenient=environ.get("BATCHWRIGHT_WITNESS") == "warn",
         problem=borrowed.problem,
@@ -66,9 +73,11 @@ def main() -> int:
             inspect()
     if plan.layout.backend == "gloo" and plan.layout.world_size > 1:
         atexit.register(time.sleep, GLOO_SECONDS)  # registered first, hence run last
+    ending.pulse = open_beats(folder, ending.rank)
     if plan.launch.runtime:
         if shadow := _shadow():
             return ending.refuse("shadowed-launcher", shadow)
+        install_hooks(aside_hooks(ending.pulse), unseen=lambda _words: None)
     else:
         ending.watch = _watch(plan, borrowed, ending, environ)
     return run(module, code, ended=ending.record)
@@ -89,11 +98,21 @@ def _prepare(arguments: Arguments) -> tuple[ModuleType, CodeType]:
 
 def _watch(plan: RunPlan, borrowed: Borrowed, ending: Ending, environ: Mapping[str, str]) -> Watch:
     """Hooks for what the script will import; the runtime, where a script uses it, proves more and by itself."""
+    from batchwright_witness.checkpoints import checkpoint_folders, latest_checkpoint
     from batchwright_witness.exchange import Exchange
     from batchwright_witness.hooks import install
     from batchwright_witness.journal import Journal
+    from batchwright_witness.vitals import Vitals
     from batchwright_witness.watch import Watch
 
+    assert ending.pulse is not None
+    folders = checkpoint_folders(plan.checkpoint, ending.folder, Path(plan.launch.workdir))
+    vitals = Vitals(
+        ending.pulse,
+        rank=ending.rank,
+        stop=lambda code, words: ending.stop(code, words, by_all=False),
+        checkpoint=lambda before: latest_checkpoint(folders, before=before),
+    )
     attempt = environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     parts: dict[str, Any] = {
         "plan": plan,
@@ -108,7 +127,7 @@ def _watch(plan: RunPlan, borrowed: Borrowed, ending: Ending, environ: Mapping[s
         from batchwright_witness.probing_watch import ProbingWatch
 
         watch = ProbingWatch(steps=ending.probe.steps, leave=ending.leave, **parts)
-    install(watch, environ)
+    install(watch, environ, vitals)
     return watch
 
 

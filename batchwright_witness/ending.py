@@ -14,6 +14,7 @@ from batchwright_witness.exits import exit_of, record_exit
 from batchwright_witness.probing import ProbeOrder, probe_record, relax
 
 if TYPE_CHECKING:
+    from batchwright_witness.beats import Pulse
     from batchwright_witness.watch import Watch
     from launcher.errors import Problem
 
@@ -30,6 +31,7 @@ class Ending:
     def __init__(self, *, folder: Path, rank: int, lenient: bool, problem: Callable[..., Problem]) -> None:
         self.folder, self.rank = folder, rank
         self.watch: Watch | None = None
+        self.pulse: Pulse | None = None
         self.probe: ProbeOrder | None = None
         self._lenient, self._problem = lenient, problem
         self._process = os.getpid()
@@ -59,7 +61,8 @@ class Ending:
         record_exit(
             folder=self.folder, rank=self.rank, code=EXIT, error=message, more={"witness": watch.finish()}
         )
-        watch.exchange.take_leave()
+        if by_all:
+            watch.exchange.take_leave()
         if self.rank:
             time.sleep(LATER_SECONDS)
         sys.stdout.flush()
@@ -85,6 +88,8 @@ class Ending:
         """The script has ended, by itself."""
         if os.getpid() != self._process:  # a child that the script forked came home through our frames
             return
+        if self.pulse is not None:
+            self.pulse.ends()
         code, words = exit_of(error)
         more: dict[str, Any] = {}
         if self.probe is not None:

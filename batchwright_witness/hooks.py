@@ -15,15 +15,16 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from batchwright_witness.arrivals import on_arrival
+from batchwright_witness.beat_hooks import Hooks, install_hooks, step_hooks, steps_in_state
+from batchwright_witness.vitals import Vitals
 from batchwright_witness.watch import Watch
 
 __all__ = ["install"]
 
 
-def install(watch: Watch, environ: Mapping[str, str]) -> None:
+def install(watch: Watch, environ: Mapping[str, str], vitals: Vitals) -> None:
     """Watch what the script will import; imports nothing itself."""
-    calls: dict[str, tuple[str, Callable[[ModuleType], None]]] = {
+    calls: Hooks = {
         "torch.optim.optimizer": ("optimizer", functools.partial(_optimizers, watch)),
         "torch.amp.grad_scaler": ("gradient scaler", functools.partial(_scaler, watch)),
         "torch.utils.data.dataloader": ("DataLoader", functools.partial(_loaders, watch)),
@@ -39,16 +40,9 @@ def install(watch: Watch, environ: Mapping[str, str]) -> None:
         "deepspeed.runtime.engine": ("DeepSpeed engine", functools.partial(_engine, watch)),
         "accelerate.state": ("Accelerator", functools.partial(_accelerator, watch, environ)),
     }
-    on_arrival({name: functools.partial(_careful, watch, what, call) for name, (what, call) in calls.items()})
-    os.register_at_fork(after_in_child=lambda: setattr(watch, "alive", False))
-
-
-def _careful(watch: Watch, what: str, call: Callable[[ModuleType], None], module: ModuleType) -> None:
-    """A library that changed must not end a training that would have run."""
-    try:
-        call(module)
-    except Exception as error:  # noqa: BLE001
-        watch.blind.append(f"{what}: this version cannot be watched ({type(error).__name__}: {error})")
+    install_hooks(calls, step_hooks(vitals), unseen=watch.blind.append)
+    for each in (watch, vitals):
+        os.register_at_fork(after_in_child=functools.partial(setattr, each, "alive", False))
 
 
 def _optimizers(watch: Watch, module: ModuleType) -> None:
@@ -58,7 +52,7 @@ def _optimizers(watch: Watch, module: ModuleType) -> None:
         if watch.inside:
             watch.waiting.discard(optimizer)
         elif not watch.knows(optimizer):
-            watch.starts(optimizer, functools.partial(_steps_in_state, optimizer))
+            watch.starts(optimizer, functools.partial(steps_in_state, optimizer))
 
     def after(optimizer: Any, _args: Any, _kwargs: Any) -> None:
         if not watch.inside:
@@ -78,7 +72,7 @@ def _scaler(watch: Watch, module: ModuleType) -> None:
     @functools.wraps(original)
     def step(scaler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         if not watch.inside and not watch.knows(optimizer):
-            watch.starts(optimizer, functools.partial(_steps_in_state, optimizer))
+            watch.starts(optimizer, functools.partial(steps_in_state, optimizer))
         done = watch.steps(optimizer)
         result = original(scaler, optimizer, *args, **kwargs)
         if watch.steps(optimizer) == done:
@@ -249,14 +243,6 @@ def _after(owner: Any, method: str, call: Callable[..., Any]) -> None:
 
 def _rates(optimizer: Any) -> list[float]:
     return [float(group["lr"]) for group in getattr(optimizer, "param_groups", ()) if "lr" in group]
-
-
-def _steps_in_state(optimizer: Any) -> int | None:
-    """Steps that this optimizer did before this process; None when it has a past and keeps no count of it."""
-    for state in optimizer.state.values():
-        if isinstance(state, Mapping) and state:
-            return int(state["step"]) if "step" in state else None
-    return 0
 
 
 def _fingerprint(optimizer: Any) -> float | None:

@@ -18,6 +18,7 @@ from launcher.runtime.reducers import Reducer, reducer_of
 from launcher.runtime.state import read_state, refuse_difference, state_of
 from launcher.runtime.steps import MicroBatch, Share, Step, misused
 from launcher.runtime.totals import global_sum
+from launcher.runtime.vitals import Vitals
 from launcher.runtime.world import World, read_plan, read_world
 from launcher.spec.plan import RunPlan
 
@@ -54,6 +55,7 @@ class Run:
         self.samples = 0
         """Sequences consumed by the whole job so far."""
         self._reducer = reducer
+        self._vitals = Vitals(plan, world=world, reducer=reducer)
         self._number = 0
         self._step: Step | None = None
         self._loss: Any = 0.0
@@ -95,7 +97,7 @@ class Run:
             collate=collate,
             weight=weight,
             device=self._reducer.device,
-            wish=self._probe and self._probe.samples,
+            wish=self._probe.samples if self._probe else None,
         )
         if self._probe:
             self._probe.by_length = share.by_length
@@ -123,9 +125,11 @@ class Run:
         total = summed(loss, micro)
         micro.went_backward = True
         self._loss = self._loss + total.detach().double()
+        self._vitals.pulse.backward_begins()
         self._reducer.backward(total * self._scale(step))
         if not micro.is_last:
             self._reducer.count()
+        self._vitals.pulse.backward_ended()
 
     def apply(self, optimizer: Any = None) -> None:
         """Clips, sets the learning rate of this step on every group, steps, zeroes and logs.
@@ -135,11 +139,13 @@ class Run:
         step = self._step
         if step is None or not step.is_done:
             raise misused("run.apply comes after all micro-batches of a step")
+        self._vitals.pulse.enters("optimizer")
         groups = self._reducer.groups(optimizer)
         planned = self._planned_rate(step)
         if self._rates is not None and planned is not None:
             self._rates.apply(groups, learning_rate=planned)
         norm, skipped = self._reducer.step(optimizer, clip=self.plan.optimizer.gradient_clipping)
+        own = self._loss + 0  # the sum below is taken in place
         total = global_sum(self._loss, reducer=self._reducer)
         self.samples, self._number, self._step = step.samples_after, step.number, None
         if self._progress:
@@ -153,6 +159,7 @@ class Run:
                     skipped=skipped,
                 )
             )
+        self._vitals.stepped(step.number, loss=total, own=own, skipped=skipped)
         if self._probe and not skipped:
             self._probe.stepped(rank=self.rank, world_size=self.world_size)
 
@@ -162,7 +169,11 @@ class Run:
             self._progress.record(values)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs, beside model and optimizer, to go on at any split of the same global batch."""
+        """What a checkpoint needs, beside model and optimizer, to go on at any split of the same global batch.
+
+        Raises WorldError[loss-not-finite] when the last step has left parameters that are not worth keeping.
+        """
+        self._vitals.refuse_to_save()
         return state_of(
             self.plan,
             samples=self.samples,
@@ -187,7 +198,9 @@ class Run:
 
     def _prepare(self, share: Share, size: int) -> Step:
         self._began = time.perf_counter()
+        self._vitals.pulse.enters("data")
         micro_batches, weight = share.load(samples_before=self.samples, size=size)
+        self._vitals.pulse.has_batch()
         self._loss = 0.0
         self._step = Step(
             number=self._number + 1,
