@@ -17,6 +17,7 @@ from launcher.executors.formats.kubernetes_jobs import (
     headless_service,
     is_train_job,
     job,
+    namespace_words,
     pod_names,
 )
 from launcher.executors.formats.kubernetes_limits import cannot, kubernetes_limits
@@ -57,8 +58,7 @@ class Kubernetes:
         if not is_train_job(plan):
             documents.insert(0, headless_service(plan))
         kinds = ",".join(str(each["kind"]).lower() for each in reversed(documents))
-        namespace = config_map(plan, {})["metadata"].get("namespace")
-        where = ("--namespace", namespace) if namespace else ()
+        where = namespace_words(plan)
         start = ("kubectl", "create", *where, "--filename", f"{RUN_DIR}/{MANIFEST_FILE}")
         return LaunchBundle(
             files={**pods.files, MANIFEST_FILE: manifest_text(documents)},

@@ -23,6 +23,8 @@ _CURES = {
     "kubectl": ("launch.executor", "install kubectl and let it reach the cluster"),
     "apptainer": ("launch.container.runtime", "install apptainer, or load its module in launch.setup"),
 }
+_INSIDE_IMAGES = frozenset(("kubernetes",))
+"""Executors whose jobs see no folder and no variable of this machine."""
 
 
 def check_launch(
@@ -38,6 +40,8 @@ def check_launch(
     executables: command names that the engine and its commands need. beside: folder of our own interpreter.
     elsewhere: whether the job runs on other machines, which are asked themselves.
     """
+    if plan.launch.executor in _INSIDE_IMAGES:
+        return _check_executables(plan, executables, environ, beside)
     workdir = Path(plan.launch.workdir)
     if not workdir.is_dir():
         shown = _shown(workdir)

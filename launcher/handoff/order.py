@@ -110,4 +110,6 @@ def _command(
             pass_env=order.plan.launch.pass_env,
             first_on_path=(str(found.parent),) if found else (),
         )
+    if elsewhere and not Path(workdir).is_dir():  # a folder of an image
+        workdir = str(Path.cwd())
     return JobCommand(argv=(str(found or argv[0]), *argv[1:]), env=environment, directory=workdir)

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from launcher.errors import HandoffError, Problem
+from launcher.executors.formats.kubernetes_jobs import LABEL, namespace_words
 from launcher.handoff.run_record import RunRecord, read_run
+from launcher.spec.bundle import run_id
 from launcher.spec.shell import quote
 
 __all__ = ["print_log"]
@@ -44,6 +46,8 @@ def print_log(
         )
         raise HandoffError([problem])
     path = record.directory / "logs" / ("launch.log" if rank is None else f"rank-{rank}.log")
+    if record.plan.launch.executor == "kubernetes":
+        return subprocess.run(_of_pods(record, rank, follow, tail), env=dict(environ), check=False).returncode
     if not path.exists() and rank is not None and (words := _remote(record, path, rank, follow, tail)):
         return subprocess.run(words, env=dict(environ), check=False).returncode
     if not path.exists() and not follow:
@@ -66,6 +70,19 @@ def _remote(
     start = "+1" if tail is None else str(tail)
     command = f"tail -n {start} {'-F ' if follow else ''}{quote(str(path))}"
     return ("pdsh", "-N", "-R", "ssh", "-w", host, command.replace("%", "%%"))
+
+
+def _of_pods(record: RunRecord, rank: int | None, follow: bool, tail: int | None) -> tuple[str, ...]:
+    """The command that prints what the pods have printed; of one rank, what its pod has."""
+    layout = record.plan.layout
+    selector = f"{LABEL}={run_id(str(record.directory))}"
+    if rank is not None:
+        selector += f",batch.kubernetes.io/job-completion-index={rank // layout.devices_per_node}"
+    return (
+        *("kubectl", "logs", *namespace_words(record.plan), "--selector", selector, "--prefix"),
+        *(f"--tail={-1 if tail is None else tail}", f"--max-log-requests={layout.num_nodes}"),
+        *(("--follow",) if follow else ()),
+    )
 
 
 def _text(record: RunRecord, path: Path, *, follow: bool, tail: int | None) -> Iterator[str]:

@@ -17,6 +17,7 @@ __all__ = [
     "NodeCommand",
     "encoded",
     "port_of",
+    "run_id",
 ]
 
 RUN_DIR = "\0run-dir\0"

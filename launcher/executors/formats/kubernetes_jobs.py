@@ -30,6 +30,7 @@ __all__ = [
     "headless_service",
     "is_train_job",
     "job",
+    "namespace_words",
     "pod_names",
     "site_container",
 ]
@@ -37,6 +38,7 @@ __all__ = [
 KINDS = ("Job", "Pod", "TrainJob")
 """What a site's manifest may be."""
 LABEL = "batchwright-run"
+"""On everything of a run; its value is the run's name."""
 _MARGIN = 30
 """Seconds beyond launch.timeouts.grace until the kubelet kills a pod: the last records are written in them."""
 _RUNTIME = "torch-distributed"
@@ -79,6 +81,12 @@ def job(plan: RunPlan, *, pods: LaunchBundle | None) -> tuple[dict[str, Any], tu
         site = _of_pod(site)
     result, conflicts = merged(site, ours)
     return result, conflicts
+
+
+def namespace_words(plan: RunPlan) -> tuple[str, ...]:
+    """Options of kubectl: the namespace that the site's manifest names."""
+    namespace = inside(_site(plan), "metadata", "namespace")
+    return ("--namespace", str(namespace)) if namespace else ()
 
 
 def headless_service(plan: RunPlan) -> dict[str, Any]:
@@ -179,7 +187,8 @@ def _train_job(plan: RunPlan, pods: LaunchBundle | None, names: Sequence[str]) -
         "containers": [{"name": _NODE, "volumeMounts": volume_mounts(plan, names, ())}],
         "volumes": volumes(plan, config=RUN_ID, names=names, taken=()),
     }
-    job_set = {"replicatedJobs": [{"name": _NODE, "template": {"spec": {"template": {"spec": pod}}}}]}
+    labelled = {"metadata": {"labels": {LABEL: RUN_ID}}, "spec": pod}
+    job_set = {"replicatedJobs": [{"name": _NODE, "template": {"spec": {"template": labelled}}}]}
     runtime = {} if _written(spec, "runtimeRef") else {"runtimeRef": {"name": _RUNTIME}}
     return {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",
