@@ -18,7 +18,8 @@ from batchwright_witness.arrivals import on_arrival
 
 __all__ = ["Inspection", "inspect", "inspected"]
 
-_PART = 1 << 20
+_PARTS = {"cpu": 1 << 18}
+_PART = 1 << 22
 """Elements that are summed at once: a copy of a whole parameter in float64 would be part of the peak."""
 _current: Inspection | None = None
 
@@ -230,9 +231,11 @@ def _state(state: Mapping[Any, Any]) -> float:
         if not isinstance(kept, Mapping):
             continue
         for name in sorted(map(str, kept)):
-            value = kept.get(name)
-            if hasattr(value, "numel"):
+            value: Any = kept.get(name)
+            if hasattr(value, "numel") and value.numel() > 1:
                 values.append(_square(value))
+            elif hasattr(value, "numel"):  # a step count is a number in one version and a tensor in the next
+                values.append(float(value) if value.numel() else 0.0)
             elif isinstance(value, int | float):
                 values.append(float(value))
     return math.fsum((at + 1) * value for at, value in enumerate(values))
@@ -241,5 +244,5 @@ def _state(state: Mapping[Any, Any]) -> float:
 def _square(tensor: Any) -> float:
     local = getattr(tensor, "ds_tensor", tensor)  # ZeRO-3 leaves the parameter itself empty
     local = local.to_local() if hasattr(local, "to_local") else local
-    parts = local.detach().reshape(-1).split(_PART)
+    parts = local.detach().reshape(-1).split(_PARTS.get(local.device.type, _PART))
     return math.fsum(float(part.double().square().sum()) for part in parts)

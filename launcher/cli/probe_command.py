@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """Prints the measurement; LauncherError when there is none."""
-    from launcher.cli.probing import Interrupted, Probe
+    from launcher.cli.probing import Probe
+    from launcher.cli.trials import Interrupted
 
     probe = Probe(
         path=arguments.recipe,

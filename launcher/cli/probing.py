@@ -6,22 +6,22 @@ import json
 import tempfile
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchwright_witness.probing import ProbeOrder
 from launcher.api import load_recipe, plan, usable_bytes
-from launcher.cli.ordering import located, make_order, warn
+from launcher.cli.ordering import located, warn
 from launcher.cli.surroundings import Surroundings
+from launcher.cli.trials import try_out
 from launcher.discovery.measurements import code_hashes, measurement_key, probe_folder, work_folder
 from launcher.errors import HandoffError, Problem
-from launcher.handoff.files import write_atomically
-from launcher.handoff.launch import check_order
+from launcher.handoff.kept import keep
 from launcher.handoff.signals import signals_as_bytes
 from launcher.handoff.status import time_stamp
-from launcher.handoff.trial import TrialEnd, run_trial
+from launcher.handoff.trial import TrialEnd
 from launcher.measuring.probe_search import largest_fitting, next_size
 from launcher.planning.divisors import divisors
 from launcher.planning.memory.measured import probe_setting
@@ -34,17 +34,9 @@ if TYPE_CHECKING:
     from launcher.spec.plan import RunPlan
     from launcher.spec.recipe import Recipe
 
-__all__ = ["Interrupted", "Probe"]
+__all__ = ["Probe"]
 
 _SPLIT = ("micro_batch_size=auto", "gradient_accumulation_steps=auto")
-
-
-class Interrupted(Exception):  # noqa: N818 - somebody's wish
-    """A signal asked the probe to end; `number` is the signal's."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,28 +117,20 @@ class Probe:
 
     def _trial(self, asked: _Asked, size: int, *, directory: Path, wake: int) -> Trial:
         recipe = load_recipe(self._path, overrides=self._split(size))
-        order = make_order(recipe, self._around, measured=False)
-        try:
-            check_order(order)
-            end = run_trial(
-                order,
-                directory=directory,
-                asked=ProbeOrder(
-                    steps=self._steps,
-                    limit_bytes=asked.limit if order.plan.layout.device_kind == "cpu" else None,
-                ),
-                wake=wake,
-                say=self._around.tell,
-                clock=self._clock,
-            )
-        except HandoffError as error:
-            raise HandoffError(located(error.problems, recipe)) from None
-        if end.interrupted_by is not None:
-            raise Interrupted(end.interrupted_by)
+        confined = asked.plan.layout.device_kind == "cpu"
+        result, end = try_out(
+            recipe,
+            asked=ProbeOrder(steps=self._steps, limit_bytes=asked.limit if confined else None),
+            directory=directory,
+            wake=wake,
+            around=self._around,
+            measured=False,
+            clock=self._clock,
+        )
         self._learn(recipe, end)
-        if problem := self._failure(end, order.plan):
+        if problem := self._failure(end, result):
             raise HandoffError(located([problem], recipe))
-        return _judged(end, order.plan, limit=asked.limit)
+        return _judged(end, result, limit=asked.limit)
 
     def _failure(self, end: TrialEnd, result: RunPlan) -> Problem | None:
         """What ended a trial, other than memory."""
@@ -198,7 +182,7 @@ class Probe:
             trials=tuple(trials),
         )
         file = probe_folder(asked.recipe) / f"{measurement_key(measurement)}.json"
-        _write(file, to_plain(measurement))
+        keep(file, to_plain(measurement))
         return ProbeResult(
             measurement=measurement,
             max_micro_batch_size=largest,
@@ -239,11 +223,3 @@ def _no_limit(result: RunPlan) -> Problem:
         message=f"how much memory a process may take on {result.layout.device} is not known",
         hint="batchwright probe --limit '4 GiB', or write cluster.host_memory",
     )
-
-
-def _write(file: Path, content: Mapping[str, object]) -> None:
-    """The file as a whole; the folder keeps itself out of git."""
-    ignore = file.parent.parent / ".gitignore"
-    if not ignore.exists():
-        write_atomically(ignore, "*\n")
-    write_atomically(file, json.dumps(content, indent=1) + "\n")

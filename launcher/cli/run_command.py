@@ -26,6 +26,7 @@ EXAMPLE = """\
 examples:
   batchwright run recipes/quickstart/cpu-1x2.yaml
   batchwright run recipes/quickstart/cpu-1x2.yaml --set launch.engine=deepspeed
+  batchwright run recipes/quickstart/cpu-1x2.yaml --rehearse
   batchwright run recipes/quickstart/cpu-1x2.yaml --dry-run
 """
 
@@ -38,6 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ignore-memory", action="store_true", help="start a plan although it does not fit")
     parser.add_argument(
+        "--rehearse", action="store_true", help="rehearse first, and start the run only if that passed"
+    )
+    parser.add_argument(
+        "--no-selftest",
+        action="store_true",
+        help="leave out the self-test that follows a change of torch, DeepSpeed or Accelerate",
+    )
+    parser.add_argument(
         "--run-dir", metavar="DIR", help="the run folder, new or empty (default: runs/NAME-TIME-HASH)"
     )
 
@@ -45,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """The job's exit code; LauncherError when nothing was started."""
     from launcher.api import load_recipe
+    from launcher.cli.before_the_run import before_the_run, remember_versions
     from launcher.cli.ordering import located, make_order, warn
     from launcher.errors import HandoffError
     from launcher.handoff.launch import check_order, launch
@@ -60,9 +70,14 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
             check_order(order)
             _show(order, directory, around)
             return 0
-        return launch(order, directory=directory, stdout=around.stdout, stderr=around.stderr)
+        code = before_the_run(arguments, recipe, order, around)
+        if code is None:
+            code = launch(order, directory=directory, stdout=around.stdout, stderr=around.stderr)
+            if code == 0:
+                remember_versions(arguments, recipe, order)
     except HandoffError as error:
         raise HandoffError(located(error.problems, recipe)) from None
+    return code
 
 
 def _refuse_what_does_not_fit(plan: RunPlan) -> None:

@@ -91,6 +91,18 @@ MEASURING_CODES: dict[str, CodeInfo] = {
         "a job of a probe ended before the optimizer steps that it was to measure",
         "train for more steps, or probe with fewer (--steps 2)",
     ),
+    "trial-failed": CodeInfo(
+        "a job of a self-test ended before its first optimizer step, or no gradient was seen at one",
+        "the last lines of what it printed are below the message; `batchwright run` shows all of them",
+    ),
+    "rehearsal-failed": CodeInfo(
+        "`run --rehearse` has started nothing further, because the rehearsal failed",
+        "mend what the table names; run folders and checkpoints of the rehearsal are kept where it says",
+    ),
+    "selftest-failed": CodeInfo(
+        "a library has changed since the recipe's last run, and with it the gradient depends on how the batch is cut",
+        "docs/explanation/batch.md names the factor for each engine; --no-selftest starts the run all the same",
+    ),
     "probe-stale": CodeInfo(
         "the script, or what it imports, has changed since it was probed", "run `batchwright probe` again"
     ),

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from batchwright_witness.probing import ProbeOrder
-from launcher.handoff.job import run_job
 from launcher.handoff.memory_failure import memory_failure
-from launcher.handoff.order import Order, job_commands, placed_bundle
+from launcher.handoff.order import Order
 from launcher.handoff.outcome import exit_code, first_failure, log_tail, rank_ends
-from launcher.handoff.papers import run_papers
 from launcher.handoff.run_folder import create_named_folder
+from launcher.handoff.starting import job_papers, start_job
 from launcher.reporting.run_text import error_context
 from launcher.spec.bundle import LaunchBundle, NodeCommand
 
@@ -59,8 +58,8 @@ def run_trial(
     goes to its log only.
     """
     order = replace(order, bundle=_asking(order.bundle, asked.environ()))
-    placed = placed_bundle(order.bundle, str(directory))
-    create_named_folder(target=directory, files=lambda _: run_papers(order, placed))
+    placed, papers = job_papers(order, directory)
+    create_named_folder(target=directory, files=lambda _: papers)
     log = directory / "logs" / "launch.log"
     began = clock()
     with log.open("wb", buffering=0) as file:
@@ -68,14 +67,7 @@ def run_trial(
         def keep(_stream: int, data: bytes) -> None:
             file.write(data)
 
-        ending = run_job(
-            commands=job_commands(order, placed),
-            run=str(directory),
-            wake=wake,
-            grace_seconds=order.plan.launch.grace_seconds,
-            output=keep,
-            say=say,
-        )
+        ending = start_job(order, placed, directory=directory, wake=wake, output=keep, say=say)
     seconds = clock() - began
     ends, printed = rank_ends(directory), log_tail(log)
     world_size, host = order.plan.layout.world_size, os.uname().nodename

@@ -43,10 +43,12 @@ def by_length(dataset: Any, *, num_samples: int, wish: str, first_batch: int) ->
 def sample_length(sample: Any) -> int | None:
     """Items of a sample: of `input_ids` where it has them, else of its first part that has a length."""
     if isinstance(sample, Mapping):
-        sample = sample["input_ids"] if "input_ids" in sample else list(sample.values())
-    if isinstance(sample, list | tuple) and sample and not isinstance(sample[0], int | float):
-        return next((length for part in sample if (length := _len(part)) is not None), None)
-    return _len(sample)
+        parts = [sample["input_ids"]] if "input_ids" in sample else [*sample.values()]
+    elif isinstance(sample, list | tuple) and sample and not isinstance(sample[0], int | float):
+        parts = [*sample]
+    else:
+        parts = [sample]
+    return next((length for part in parts if (length := _len(part)) is not None), None)
 
 
 def _len(part: Any) -> int | None:

@@ -1,0 +1,182 @@
+"""The two starts of `batchwright rehearse`, and what is made of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchwright_witness.probing import ProbeOrder
+from launcher.api import load_recipe, plan
+from launcher.cli.surroundings import Surroundings
+from launcher.cli.trials import Scratch, try_out
+from launcher.handoff.rehearsal import latest_checkpoint, node_bytes
+from launcher.handoff.rehearsed_parts import (
+    evaluation_part,
+    host_memory_part,
+    longest_part,
+    memory_part,
+    node_budget,
+    peak_bytes,
+    reload_parts,
+    save_part,
+    steps_part,
+)
+from launcher.handoff.signals import signals_as_bytes
+from launcher.handoff.trial import TrialEnd
+from launcher.reporting.rehearse_text import RehearsalResult, RehearsedPart
+from launcher.reporting.run_text import show_duration
+
+if TYPE_CHECKING:
+    from launcher.spec.plan import RunPlan
+    from launcher.spec.recipe import Recipe
+
+__all__ = ["SAVED", "Rehearsal"]
+
+SAVED = 2
+"""Optimizer steps before evaluation and save: the first makes the optimizer's state, the second trains with it."""
+_EVERY = f"{SAVED} steps"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The recipe as it is rehearsed."""
+
+    recipe: Recipe
+    plan: RunPlan
+    folder: Path
+    overrides: tuple[str, ...]
+    steps: int
+    """Of the first start."""
+
+    @property
+    def saves_in(self) -> Path:
+        """Folder that stands for the recipe's checkpoint directory."""
+        return self.folder / "checkpoints"
+
+    def checkpoint(self) -> Path | None:
+        """What the first start saved; a script that was told the run folder may save there."""
+        if self.recipe.checkpoint is None:
+            return None
+        own = self.folder / "start-1" / self.recipe.checkpoint.directory
+        return latest_checkpoint(self.saves_in) or (
+            latest_checkpoint(own) if own.is_relative_to(self.folder) else None
+        )
+
+
+class Rehearsal:
+    """One rehearsal of one recipe."""
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        overrides: tuple[str, ...],
+        keep: bool,
+        around: Surroundings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._path, self._overrides, self._keep = path, overrides, keep
+        self._around, self._clock = around, clock
+
+    def run(self) -> RehearsalResult:
+        """Its result. Raises LauncherError where nothing could be started, Interrupted."""
+        recipe = load_recipe(self._path, overrides=self._overrides)
+        result = plan(recipe, environ=self._around.environ)
+        began = self._clock()
+        scratch = Scratch("rehearsal", result.recipe_name, now=began)
+        with signals_as_bytes() as wake, closing(scratch):
+            asked = self._asked(recipe, result, scratch.folder)
+            first = self._start(asked, number=1, wake=wake)
+            checkpoint, second = asked.checkpoint(), None
+            if first.exit == 0 and recipe.resume and checkpoint and asked.steps > SAVED:
+                second = self._start(asked, number=2, wake=wake, resumed=_resumed(recipe, checkpoint))
+            found = self._judge(asked, first, second, checkpoint, seconds=self._clock() - began)
+            scratch.keep = found.folder is not None
+        return found
+
+    def _asked(self, recipe: Recipe, result: RunPlan, folder: Path) -> _Asked:
+        """Evaluation and checkpoint after two steps, in a place of our own; the schedule keeps its length."""
+        changes = [*self._overrides]
+        if recipe.evaluation is not None:
+            changes.append(f"evaluation.every={_EVERY}")
+        if recipe.checkpoint is not None:
+            place = json.dumps(str(folder / "checkpoints"), ensure_ascii=False)
+            changes += [f"checkpoint.every={_EVERY}", f"checkpoint.directory={place}"]
+        total = result.data["total_steps"]
+        steps = SAVED + 1 if total is None else min(SAVED + 1, total)
+        return _Asked(recipe=recipe, plan=result, folder=folder, overrides=tuple(changes), steps=steps)
+
+    def _start(
+        self, asked: _Asked, *, number: int, wake: int, resumed: tuple[str, ...] | None = None
+    ) -> TrialEnd:
+        """One job; what it does is said when it is over, since it takes a while."""
+        more = () if resumed is None else (f"launch.args={json.dumps(resumed, ensure_ascii=False)}",)
+        steps = asked.steps if resumed is None else 1
+        _, end = try_out(
+            load_recipe(self._path, overrides=(*asked.overrides, *more)),
+            asked=ProbeOrder(steps=steps, samples="longest", inspect=True),
+            directory=asked.folder / f"start-{number}",
+            wake=wake,
+            around=self._around,
+            clock=self._clock,
+        )
+        how = "ended as asked" if end.exit == 0 else f"failed: {end.message}"
+        what = "anew" if resumed is None else f"from what was saved after step {SAVED}"
+        self._around.tell(f"start {number}  {what}: {how}, took {show_duration(end.seconds)}")
+        return end
+
+    def _judge(
+        self,
+        asked: _Asked,
+        first: TrialEnd,
+        second: TrialEnd | None,
+        checkpoint: Path | None,
+        *,
+        seconds: float,
+    ) -> RehearsalResult:
+        recipe, result, run = asked.recipe, asked.plan, asked.folder / "start-1"
+        ends = [first, *([second] if second else [])]
+        parts: list[RehearsedPart] = [
+            longest_part(result, first),
+            steps_part(result, first, run, steps=min(SAVED, asked.steps)),
+        ]
+        if all(part.verdict != "failed" for part in parts):
+            parts.append(evaluation_part(recipe, result, first, run, at=SAVED))
+            parts.append(save_part(recipe, result, first, checkpoint, at=SAVED, steps=asked.steps))
+        if all(part.verdict != "failed" for part in parts):
+            saved = checkpoint is not None
+            parts += reload_parts(recipe, result, first, second, at=SAVED, saved=saved, folder=asked.folder)
+        parts += [memory_part(result, ends), host_memory_part(result, ends)]
+        failed = any(part.verdict == "failed" for part in parts)
+        memory = result.memory
+        return RehearsalResult(
+            where=_where(result),
+            parts=tuple(parts),
+            planned_peak_bytes=None if memory is None else memory.peak_bytes,
+            peak_bytes=peak_bytes(ends),
+            planned_host_bytes=node_budget(result),
+            host_bytes=node_bytes(ends),
+            seconds=round(seconds, 3),
+            folder=str(asked.folder) if failed or self._keep else None,
+            context=next((end.context for end in ends if end.exit), ()),
+        )
+
+
+def _resumed(recipe: Recipe, checkpoint: Path) -> tuple[str, ...]:
+    """All arguments of a start that goes on."""
+    assert recipe.resume is not None
+    place = str(checkpoint).replace("{", "{{").replace("}", "}}")
+    args = (word.replace("{latest_checkpoint}", place) for word in recipe.resume.args)
+    return (*recipe.launch.args, *args)
+
+
+def _where(result: RunPlan) -> str:
+    layout, launch = result.layout, result.launch
+    nodes = f"{layout.num_nodes} node{'s' if layout.num_nodes != 1 else ''}"
+    ranks = f"{layout.world_size} rank{'s' if layout.world_size != 1 else ''}"
+    return f"rehearsed {result.recipe_name} at its real size: {ranks} on {nodes}, {launch.engine} ({launch.executor})"

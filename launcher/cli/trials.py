@@ -1,0 +1,89 @@
+"""What `probe`, `rehearse` and `selftest` share: one changed recipe, run as a trial, with problems where they stand."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launcher.cli.ordering import located, make_order
+from launcher.cli.surroundings import Surroundings
+from launcher.errors import HandoffError, Problem
+from launcher.handoff.launch import check_order
+from launcher.handoff.run_folder import plain_name
+from launcher.handoff.trial import TrialEnd, run_trial
+
+if TYPE_CHECKING:
+    from batchwright_witness.probing import ProbeOrder
+    from launcher.spec.plan import RunPlan
+    from launcher.spec.recipe import Recipe
+
+__all__ = ["Interrupted", "Scratch", "try_out"]
+
+
+class Interrupted(Exception):  # noqa: N818 - somebody's wish
+    """A signal asked the trials to end; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Scratch:
+    """A folder beside the runs, where every node of a cluster finds it; removed with all that is in it."""
+
+    def __init__(self, what: str, name: str, *, now: float) -> None:
+        self._parent = Path("runs").absolute()
+        self._ours = not self._parent.exists()
+        self._parent.mkdir(parents=True, exist_ok=True)
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+        prefix = f"{what}-{plain_name(name)}-{stamp}-"
+        self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self._parent))
+        self.keep = False
+
+    def close(self) -> None:
+        """Removes it, unless it is to be kept."""
+        if not self.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._ours and not any(self._parent.iterdir()):
+            self._parent.rmdir()
+
+
+def try_out(
+    recipe: Recipe,
+    *,
+    asked: ProbeOrder,
+    directory: Path,
+    wake: int,
+    around: Surroundings,
+    measured: bool = True,
+    clock: Callable[[], float] = time.time,
+) -> tuple[RunPlan, TrialEnd]:
+    """The plan of a trial, and how it ended. Raises HandoffError where nothing was started, Interrupted.
+
+    directory: its run folder, which does not exist yet. measured: whether what a probe found counts in the plan.
+    """
+    order = make_order(recipe, around, measured=measured)
+    if not order.bundle.attached:
+        raise HandoffError(located([_out_of_reach(order.plan)], recipe))
+    try:
+        check_order(order)
+        end = run_trial(order, directory=directory, asked=asked, wake=wake, say=around.tell, clock=clock)
+    except HandoffError as error:
+        raise HandoffError(located(error.problems, recipe)) from None
+    if end.interrupted_by is not None:
+        raise Interrupted(end.interrupted_by)
+    return order.plan, end
+
+
+def _out_of_reach(result: RunPlan) -> Problem:
+    """A job that is handed over has to be waited for, for as long as a queue takes."""
+    return Problem(
+        code="not-yet-supported",
+        path="launch.executor",
+        message=f"a trial needs its job's end, and `{result.launch.executor}` hands the job over and returns",
+        hint="try it inside an allocation, or on one machine with --set launch.executor=local",
+    )

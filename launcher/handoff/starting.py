@@ -1,0 +1,62 @@
+"""A job in a run folder: what the folder holds before it starts, and the job itself. Runs and trials start here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from launcher.handoff.attending import Attendant
+from launcher.handoff.job import Ending, run_job
+from launcher.handoff.launch_papers import launch_papers, remove_secrets
+from launcher.handoff.order import Order, job_commands, placed_bundle, stop_commands
+from launcher.handoff.papers import run_papers
+from launcher.handoff.spreading import on_every_host
+from launcher.spec.bundle import LaunchBundle
+
+__all__ = ["job_papers", "start_job"]
+
+
+def job_papers(order: Order, directory: Path) -> tuple[LaunchBundle, dict[str, str]]:
+    """The bundle as it lies in a folder, and everything that the folder holds when the job starts, by name."""
+    placed = placed_bundle(order.bundle, str(directory), python=order.python)
+    return placed, {**run_papers(order, placed), **launch_papers(order, placed)}
+
+
+def start_job(
+    order: Order,
+    placed: LaunchBundle,
+    *,
+    directory: Path,
+    wake: int,
+    output: Callable[[int, bytes], None],
+    say: Callable[[str], None],
+    attendants: Sequence[Attendant] = (),
+) -> Ending:
+    """Runs the job to its end; what the nodes were handed in secret is gone afterwards, whatever happens.
+
+    Hosts that do not share the folder have a copy of it meanwhile.
+    attendants: look after the ranks where they are on this machine; elsewhere each node has its own.
+    """
+    commands = job_commands(order, placed)
+
+    def job() -> Ending:
+        return run_job(
+            commands=commands,
+            run=None if placed.nodes else str(directory),
+            wake=wake,
+            grace_seconds=order.plan.launch.grace_seconds,
+            output=output,
+            say=say,
+            stop=stop_commands(order, placed),
+            log=directory / placed.log if placed.log is not None else None,
+            attendants=() if placed.nodes else attendants,
+        )
+
+    try:
+        if not placed.secret_files:
+            return job()
+        return on_every_host(
+            job, start=commands[0], hosts=placed.hosts, directory=directory, wake=wake, say=say
+        )
+    finally:
+        remove_secrets(directory)
