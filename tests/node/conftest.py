@@ -27,7 +27,7 @@ def make_plan(nodes: int = 2, **more):
     }
     cluster = {"nodes": nodes, "devices_per_node": 1, "device": "cpu", **more.pop("cluster", {})}
     recipe = {
-        "global_batch_size": 16,
+        "global_batch_size": 48,
         "sequence_length": 16,
         "hidden_size": 64,
         "cluster": cluster,
@@ -175,10 +175,12 @@ def nodes(tmp_path):
 
 
 @pytest.fixture
-def message():
-    """Compares the words of a refusal with tests/node/messages/CODE.txt."""
+def message(request):
+    """Compares the words of a refusal with tests/node/messages/CODE.txt; --update-golden writes them."""
 
     def compare(code: str, text: str) -> None:
+        if request.config.getoption("--update-golden"):
+            (MESSAGES / f"{code}.txt").write_text(text)
         assert text == (MESSAGES / f"{code}.txt").read_text()
 
     return compare

@@ -11,7 +11,7 @@ from launcher.errors import Problem
 from launcher.handoff.node.hello import Hello
 from launcher.handoff.node.orders import NodeOrder
 
-__all__ = ["own_hello"]
+__all__ = ["available_devices", "own_hello"]
 
 
 def own_hello(order: NodeOrder, *, host: str, problems: Sequence[Problem]) -> Hello:
@@ -23,13 +23,13 @@ def own_hello(order: NodeOrder, *, host: str, problems: Sequence[Problem]) -> He
         launch=order.launch,
         plan_hash=order.plan.plan_hash,
         versions=facts.get("versions", {}),
-        devices=_devices(facts.get("devices"), kind=order.plan.layout.device_kind),
+        devices=available_devices(facts.get("devices"), kind=order.plan.layout.device_kind),
         time=time.time(),
         problems=tuple(problems),
     )
 
 
-def _devices(facts: Mapping[str, Any] | None, *, kind: str) -> int | None:
+def available_devices(facts: Mapping[str, Any] | None, *, kind: str) -> int | None:
     """Accelerators of the planned kind that a process here may use; None where the plan has none, or nobody knows."""
     if facts is None or kind == "cpu":
         return None

@@ -6,6 +6,7 @@ engine starts; the connections that were accepted stay open and do not keep anyb
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import time
@@ -90,9 +91,10 @@ def _listen(order: NodeOrder, own: Hello) -> socket.socket:
     try:
         door = socket.create_server(("", order.main_port), family=family, backlog=1024, dualstack_ipv6=both)
     except OSError as error:
+        reason = os.strerror(error.errno or 0)
         raise refusal(
             "port-in-use",
-            f"port {order.main_port} of {own.name}, the main node, cannot be listened on: {error.strerror}",
+            f"port {order.main_port} of {own.name}, the main node, cannot be listened on: {reason}",
             path="launch.network.port",
             hint="is another job running there? drop launch.network.port, or write another one",
         ) from None

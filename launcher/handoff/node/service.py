@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -187,7 +188,10 @@ def _write_down(order: NodeOrder, control: Control, end: NodeEnd, verdict: Verdi
 def _not_started(order: NodeOrder, host: str, error: Refusal | Told | Asked) -> int:
     """Words, record and exit code of a node that started nothing."""
     if isinstance(error, Asked):
-        code, words = 128 + error.number, f"asked to end by signal {error.number} before anything was started"
+        code, words = (
+            128 + error.number,
+            f"asked to end by {signal.Signals(error.number).name} before anything was started",
+        )
         say(words)
     elif isinstance(error, Told):
         code, words = error.exit, error.words
