@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from launcher.errors import Problem
 from launcher.executors.formats.site import container_problems
 from launcher.executors.formats.slurm_options import CURES, cpus_per_node, job_options, option_names
 from launcher.executors.formats.slurm_script import MARK, filled_template, template_lines
+from launcher.planning.words import counted
 from launcher.spec.place import AllocationPlan, SlurmPlan
 from launcher.spec.plan import RunPlan
 
@@ -17,6 +18,8 @@ __all__ = ["allocated_hosts", "slurm_limits"]
 _WORD = re.compile(r"[!-~]+", re.ASCII)
 _SIGNALS = re.compile(r"(SIG)?(TERM|INT|HUP)(@[0-9]+)?", re.ASCII)
 """Those by which node programs are asked to end."""
+_SITES = {"account", "constraint", "partition", "time"}
+"""What a site's script may choose where the recipe leaves it out."""
 
 
 def slurm_limits(plan: RunPlan) -> tuple[Problem, ...]:
@@ -120,7 +123,7 @@ def _extra(plan: RunPlan) -> Iterator[Problem]:
                 hint="write one option as sbatch takes it: --mem=0",
             )
             continue
-        yield from _owned(text, lambda name: name in ours, path=path, code="scheduler-line", where=())
+        yield from _owned(text, ours, path=path, code="scheduler-line", where=())
 
 
 def _template(plan: RunPlan) -> Iterator[Problem]:
@@ -135,16 +138,13 @@ def _template(plan: RunPlan) -> Iterator[Problem]:
     if not (lines[0].startswith("#!") and "bash" in lines[0]):
         yield _mark(f"`{template.name}` starts with `{_shown(lines[0])}`; expected `#!/bin/bash`")
     yield from filled_template(plan).problems
-    ours = {name for option in job_options(plan) for name in option_names(option)} | {
-        "ntasks",
-        "gpus",
-        "output",
-    }
+    rendered = {name for option in job_options(plan) for name in option_names(option)}
+    ours = (set(CURES) - _SITES) | rendered
     for number, line in enumerate(lines, 1):
         if line.startswith("#SBATCH"):
             yield from _owned(
                 line.removeprefix("#SBATCH").strip(),
-                lambda name: name in ours,
+                ours,
                 path="launch.template",
                 code="template-conflict",
                 where=(f"line {number} of {template.name}",),
@@ -152,7 +152,7 @@ def _template(plan: RunPlan) -> Iterator[Problem]:
 
 
 def _owned(
-    text: str, ours: Callable[[str], bool], *, path: str, code: str, where: Sequence[str]
+    text: str, ours: Collection[str], *, path: str, code: str, where: Sequence[str]
 ) -> Iterator[Problem]:
     """Options that the plan sets."""
     try:
@@ -167,7 +167,7 @@ def _owned(
         )
         return
     for name in dict.fromkeys(names):
-        if ours(name):
+        if name in ours:
             yield Problem(
                 code=code,
                 path=path,
@@ -185,7 +185,7 @@ def _allocation(plan: RunPlan) -> Iterator[Problem]:
     few = [words for at in range(len(allocation.hosts)) if (words := _too_few(plan, allocation, at))]
     count = len(allocation.hosts)
     if count - len(few) < nodes:
-        fits = f"{count} {_nodes(count)}" if not few else f"{count - len(few)} of {count} {_nodes(count)}"
+        fits = counted(count, "node") if not few else f"{count - len(few)} of {counted(count, 'node')}"
         what = "has" if not few else "has room on"
         yield Problem(
             code="allocation-differs",
@@ -216,12 +216,9 @@ def _too_few(plan: RunPlan, allocation: AllocationPlan, at: int) -> str:
     needed = cpus_per_node(plan) or per_node
     if allocation.cpus and allocation.cpus[at] < needed:
         threads = plan.launch.threads_per_process
-        return f"{host} has {allocation.cpus[at]} CPUs; a node of the plan has {needed}: {per_node} x {threads} threads"
+        used = f"{counted(per_node, 'rank')} x {counted(threads, 'thread')}"
+        return f"{host} has {counted(allocation.cpus[at], 'CPU')}; a node of the plan has {needed}: {used}"
     return ""
-
-
-def _nodes(count: int) -> str:
-    return "node" if count == 1 else "nodes"
 
 
 def _shown(text: str) -> str:

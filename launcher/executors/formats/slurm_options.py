@@ -142,7 +142,9 @@ def passed_names(plan: RunPlan) -> tuple[str, ...]:
 def option_names(line: str) -> Iterator[str]:
     """Long names of the options in a line of words as sbatch reads it. ValueError where quotes do not match."""
     for word in shlex.split(line, comments=True):
-        if word.startswith("--"):
+        if word.startswith("--gres=gpu"):
+            yield "gpus"  # another word for the same devices
+        elif word.startswith("--"):
             yield _whole(word[2:].partition("=")[0])
         elif word.startswith("-") and len(word) > 1:
             yield _SHORT.get(word[1], word[1])

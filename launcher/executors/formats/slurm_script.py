@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from launcher.errors import Problem
@@ -70,10 +71,16 @@ def filled_template(plan: RunPlan) -> Filling:
     }
     texts: list[str] = []
     problems: list[Problem] = []
+    number = 1
     for is_shells, piece in _pieces(template.text):
-        filled = None if is_shells else fill(piece, values, path="launch.template")
-        texts.append(piece if filled is None else filled.text)
-        problems.extend(() if filled is None else filled.problems)
+        lines = []
+        for at, line in enumerate(piece.split("\n")):
+            number += bool(at)
+            text, found = (line, ()) if is_shells else fill(line, values, path="launch.template")
+            lines.append(text)
+            because = (f"line {number} of {template.name}",)
+            problems.extend(replace(problem, because=because) for problem in found)
+        texts.append("\n".join(lines))
     return Filling("".join(texts), tuple(problems))
 
 
