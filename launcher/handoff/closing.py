@@ -8,15 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from launcher.handoff.guarding import Guard
+from launcher.handoff.host_ends import job_end
 from launcher.handoff.job import Ending
 from launcher.handoff.order import Order
 from launcher.handoff.outcome import RankEnd, exit_code, first_failure, log_tail, rank_ends
+from launcher.handoff.signals import ENDING
 from launcher.handoff.status import State, time_stamp, write_status
 from launcher.reporting.run_log import StepLine, read_log
 from launcher.reporting.run_text import closing_line, error_context, show_duration
 from launcher.spec.bundle import LaunchBundle
 
 __all__ = ["Run", "ended_run", "record_run", "sum_up"]
+
+_REFUSED = 78
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,11 @@ class Run:
     state: State = "running"
     exit: int | None = None
     failure: RankEnd | None = None
+    failed_host: str | None = None
+    """Host that brought the end about, where no rank of it is to be named."""
     message: str = ""
+    context: tuple[str, ...] | None = None
+    """Lines below the message of a failure; None: those of the log that lead up to it."""
 
     @property
     def shown(self) -> str:
@@ -50,7 +59,7 @@ def record_run(run: Run) -> None:
     facts: dict[str, Any] = {
         "exit": run.exit,
         "failed_rank": failed.rank if failed else None,
-        "failed_host": failed.host if failed else None,
+        "failed_host": failed.host if failed else run.failed_host,
         "message": run.message,
         "started": time_stamp(run.started),
         "ended": time_stamp(run.ended) if run.exit is not None else None,
@@ -67,11 +76,28 @@ def record_run(run: Run) -> None:
     write_status(run.directory, state=run.state, facts=facts)
 
 
-def ended_run(run: Run, ending: Ending, *, now: float) -> Run:
-    """The run with what its records say of its end; a job that was only handed over has not ended."""
-    failure = None
+def ended_run(run: Run, ending: Ending, *, now: float, guard: Guard | None = None) -> Run:
+    """The run with what its records say of its end; a job that was only handed over has not ended.
+
+    guard: its reason to end the job comes before whatever the ranks made of that.
+    """
+    failure: RankEnd | None = None
+    if guard is not None and guard.reason is not None and ending.interrupted_by is None:
+        if (late := guard.late) is not None:
+            failure = RankEnd(rank=late.rank, host=late.host, exit=1, error="", time=now)
+        return replace(
+            run,
+            ended=now,
+            state="failed",
+            exit=1,
+            failure=failure,
+            message=guard.reason,
+            context=guard.context,
+        )
     if not run.placed.attached and ending.returncode == 0 and ending.interrupted_by is None:
         return replace(run, ended=now, state="submitted")
+    if run.placed.nodes and ending.interrupted_by is None:
+        return _ended_elsewhere(run, ending, now=now)
     if ending.interrupted_by is None:
         failure = first_failure(
             ends=rank_ends(run.directory),
@@ -83,6 +109,28 @@ def ended_run(run: Run, ending: Ending, *, now: float) -> Run:
     state: State = "interrupted" if ending.interrupted_by else "failed" if code else "done"
     return replace(
         run, ended=now, state=state, exit=code, failure=failure, message=_message(run, ending, failure, code)
+    )
+
+
+def _ended_elsewhere(run: Run, ending: Ending, *, now: float) -> Run:
+    end = job_end(
+        run.directory,
+        hosts=run.placed.hosts,
+        num_nodes=run.order.plan.layout.num_nodes,
+        returncode=ending.returncode,
+    )
+    state: State = "failed" if end.exit else "done"
+    if end.exit - 128 in ENDING:
+        state = "interrupted"
+    return replace(
+        run,
+        ended=now,
+        state=state,
+        exit=end.exit,
+        failure=end.failure,
+        failed_host=end.host,
+        message=end.message,
+        context=() if end.exit == _REFUSED else None,
     )
 
 
@@ -113,7 +161,7 @@ def sum_up(run: Run, ending: Ending, say: Callable[[str], None]) -> None:
         say(closing_line(state="done", steps=steps, seconds=seconds, directory=run.shown))
     elif run.state == "interrupted":
         say(closing_line(state="ended", steps=steps, seconds=seconds, directory=run.shown))
-        say("        interrupted; nothing of the job is left running")
+        say(f"        interrupted{'; nothing of the job is left running' if ending.answered else ''}")
     else:
         _say_failure(run, seconds, say)
     if steps:
@@ -121,11 +169,27 @@ def sum_up(run: Run, ending: Ending, say: Callable[[str], None]) -> None:
 
 
 def _say_failure(run: Run, seconds: float, say: Callable[[str], None]) -> None:
-    say(f"failed  {run.message} (after {show_duration(seconds)})")
-    error = run.failure.error if run.failure else ""
-    for line in error_context(log=log_tail(run.directory / "logs" / "launch.log"), error=error):
+    first, *more = run.message.splitlines() or ["nobody left word of why"]
+    what = "refused nothing was started:" if run.exit == _REFUSED else "failed "
+    say(f"{what} {first} (after {show_duration(seconds)})")
+    for line in more:
+        say(f"        {line}")
+    for line in _context(run) if run.context is None else run.context:
         say(f"        | {line}")
     say(f"        log: {run.shown}/logs/launch.log")
+
+
+def _context(run: Run) -> tuple[str, ...]:
+    """The end of what the failing rank printed; where it has no log, of what its host did, or the whole job."""
+    logs, failed = run.directory / "logs", run.failure
+    if failed is not None and (own := log_tail(logs / f"rank-{failed.rank}.log")).strip():
+        return error_context(log=own, error=failed.error)
+    log = log_tail(logs / "launch.log")
+    if run.failed_host is not None and run.placed.nodes:
+        log = "".join(
+            line for line in log.splitlines(keepends=True) if line.startswith(f"{run.failed_host}: ")
+        )
+    return error_context(log=log, error=failed.error if failed else "")
 
 
 def _drawn(run: Run, steps: Sequence[StepLine]) -> str:

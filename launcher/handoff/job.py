@@ -43,6 +43,8 @@ class Ending:
     """Number of the signal by which somebody asked us to end the job."""
     left_behind: tuple[Process, ...]
     """Processes that outlived their commands without being asked to; ended too."""
+    answered: bool = True
+    """Whether every host answered that was asked to end what it runs."""
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ def run_job(
     if asked := _asked_already(wake):
         return Ending(returncode=-asked, interrupted_by=asked, left_behind=())
     asking, followed = Asking(stop), GrowingFile(log) if log is not None else None
-    waited_for_all = False
+    waited_for_all, answered = False, True
     try:
         find = partial(processes_of_run, run=run, node=node)
         start = partial(start_command, survives=node is None)
@@ -112,13 +114,16 @@ def run_job(
         waited_for_all = not watch.killed and all(code not in _LOST and code >= 0 for code in codes)
     finally:
         asking.give_up()
-        if stop and not waited_for_all and not sweep(stop, seconds=grace_seconds + _ANSWER):
+        if stop and not waited_for_all:
+            answered = sweep(stop, seconds=grace_seconds + _ANSWER)
+        if not answered:
             say("warning: not every host answered when it was asked to end the job")
     return Ending(
         # those that were ended because another one failed are not the cause
         returncode=next((code for code in sorted(codes, key=_is_terminated) if code), 0),
         interrupted_by=watch.interrupted_by,
         left_behind=watch.left_behind,
+        answered=answered,
     )
 
 

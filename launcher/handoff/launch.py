@@ -11,12 +11,11 @@ from typing import TextIO
 from launcher.errors import HandoffError
 from launcher.handoff.checks import check_launch
 from launcher.handoff.closing import Run, ended_run, record_run, sum_up
-from launcher.handoff.job import Ending, run_job
-from launcher.handoff.launch_papers import launch_papers, remove_secrets
-from launcher.handoff.order import Order, job_commands, placed_bundle, stop_commands
-from launcher.handoff.papers import run_papers
+from launcher.handoff.guarding import local_guard
+from launcher.handoff.order import Order
 from launcher.handoff.run_folder import create_named_folder, create_run_folder, run_name
 from launcher.handoff.signals import signals_as_bytes
+from launcher.handoff.starting import job_papers, start_job
 from launcher.handoff.streams import copied_to_log
 from launcher.reporting.run_text import header_lines
 from launcher.spec.bundle import LaunchBundle
@@ -66,7 +65,10 @@ def launch(
         record_run(run)
         with copied_to_log(log=where / "logs" / "launch.log", stdout=stdout, stderr=stderr) as output:
             try:
-                ending = _run_there(run, wake, output, say)
+                guard = local_guard(order.plan, folder=where, shown=run.shown, say=say)
+                ending = start_job(
+                    order, placed, directory=where, wake=wake, output=output, say=say, attendants=[guard]
+                )
             except BaseException as error:
                 refused = isinstance(error, HandoffError)
                 message = str(error) if refused else "batchwright itself failed"
@@ -74,28 +76,10 @@ def launch(
                     replace(run, ended=clock(), state="failed", exit=78 if refused else 3, message=message)
                 )
                 raise
-        run = ended_run(run, ending, now=clock())
+        run = ended_run(run, ending, now=clock(), guard=guard.guard)
         record_run(run)
     sum_up(run, ending, say)
     return run.exit or 0
-
-
-def _run_there(run: Run, wake: int, output: Callable[[int, bytes], None], say: Say) -> Ending:
-    """The job itself; what the nodes were handed in secret is gone afterwards, whatever happens."""
-    order, placed = run.order, run.placed
-    try:
-        return run_job(
-            commands=job_commands(order, placed),
-            run=None if placed.nodes else str(run.directory),
-            wake=wake,
-            grace_seconds=order.plan.launch.grace_seconds,
-            output=output,
-            say=say,
-            stop=stop_commands(order, placed),
-            log=run.directory / placed.log if placed.log is not None else None,
-        )
-    finally:
-        remove_secrets(run.directory)
 
 
 def _folder(order: Order, directory: Path | None, now: float) -> tuple[Path, LaunchBundle]:
@@ -103,8 +87,8 @@ def _folder(order: Order, directory: Path | None, now: float) -> tuple[Path, Lau
     placed: dict[Path, LaunchBundle] = {}
 
     def files(target: Path) -> dict[str, str]:
-        placed[target] = placed_bundle(order.bundle, str(target), python=order.python)
-        return {**run_papers(order, placed[target]), **launch_papers(order, placed[target])}
+        placed[target], papers = job_papers(order, target)
+        return papers
 
     if directory is not None:
         where = create_named_folder(target=directory.absolute(), files=files)
