@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from launcher.spec.plan import RunPlan
     from launcher.spec.recipe import Recipe
 
-__all__ = ["load_recipe", "plan", "render", "usable_bytes"]
+__all__ = ["load_recipe", "machine_remarks", "plan", "render", "usable_bytes"]
 
 
 def load_recipe(source: str | PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Recipe:
@@ -69,6 +69,26 @@ def usable_bytes(recipe: Recipe, plan: RunPlan, *, environ: Mapping[str, str] | 
     from launcher.planning.memory.verdict import usable_bytes as usable
 
     return usable(layout=plan.layout, cluster=_machines(recipe, environ)[0])
+
+
+def machine_remarks(
+    recipe: Recipe, plan: RunPlan, *, environ: Mapping[str, str] | None = None
+) -> tuple[Problem, ...]:
+    """A note where the plan would be started here and this machine is not the recipe's cluster.
+
+    Not part of the plan, which is the same wherever it is made.
+    """
+    from launcher.discovery.machine import machine_differs
+    from launcher.spec.cluster import Cluster
+
+    if (
+        plan.launch.executor != "local"
+        or plan.layout.num_nodes > 1
+        or not isinstance(recipe.cluster, Cluster)
+    ):
+        return ()
+    found = machine_differs(cluster=recipe.cluster, environ=environ)
+    return () if found is None else _located((found,), recipe)
 
 
 def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> LaunchBundle:

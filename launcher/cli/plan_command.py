@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """Prints the plan; LauncherError when there is none."""
-    from launcher.api import load_recipe, plan
+    from launcher.api import load_recipe, machine_remarks, plan
 
     recipe = load_recipe(arguments.recipe, overrides=arguments.set)
     result = plan(recipe, environ=around.environ)
@@ -41,11 +41,14 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
 
         around.say(json.dumps(result.to_dict(), indent=1))
     else:
+        from dataclasses import replace
+
         from launcher.reporting.glyphs import glyphs_for
         from launcher.reporting.plan_text import plan_text
 
+        remarks = machine_remarks(recipe, result, environ=around.environ)
         lines = plan_text(
-            plan=result,
+            plan=replace(result, problems=(*result.problems, *remarks)),
             recipe=recipe,
             recipe_path=arguments.recipe,
             glyphs=glyphs_for(around.stdout.encoding, colour=around.colour),

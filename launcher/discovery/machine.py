@@ -1,4 +1,4 @@
-"""This machine as a cluster of one node, without importing torch and without starting a process."""
+"""This machine as a cluster of one node, without importing torch; and how it differs from a recipe's."""
 
 from __future__ import annotations
 
@@ -7,65 +7,76 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from launcher.discovery.accelerators import Places, accelerators, catalog_name
+from launcher.errors import Problem
+from launcher.planning.layout import machines_of
 from launcher.spec.cluster import Cluster
 from launcher.units import Amount
+from launcher.units.show import show_bytes
 
-__all__ = ["this_machine"]
+__all__ = ["catalog_name", "machine_differs", "this_machine"]
 
-_NVIDIA = Path("/proc/driver/nvidia/gpus")
 # cgroup 2, cgroup 1, and the whole machine; `max`, or a number beyond the machine, is no limit
 _MEMORY = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
     Path("/proc/meminfo"),
 )
-
-# words in the driver's model name -> catalog name; the first row whose words all occur
-_NVIDIA_MODELS = (
-    (("H200",), "h200-sxm-141gb"),
-    (("H100", "PCIe"), "h100-pcie-80gb"),
-    (("H100", "96GB"), "h100-sxm-96gb-hbm2e"),
-    (("H100",), "h100-sxm-80gb"),
-    (("GB200",), "gb200"),
-    (("B200",), "b200"),
-    (("A100-SXM", "80GB"), "a100-sxm-80gb"),
-    (("A100-SXM", "40GB"), "a100-sxm-40gb"),
-    (("A100", "PCIe", "80GB"), "a100-pcie-80gb"),
-    (("A100 80GB PCIe",), "a100-pcie-80gb"),
-    (("V100-SXM2-16GB",), "v100-sxm-16gb"),
-    (("V100-SXM2-32GB",), "v100-sxm-32gb"),
-    (("L40S",), "l40s"),
-    (("Tesla T4",), "t4"),
-    (("A10G",), "a10g"),
-    (("NVIDIA L4",), "l4"),
-    (("RTX A6000",), "rtx-a6000"),
-    (("RTX A4000",), "rtx-a4000"),
-    (("RTX 3090",), "rtx-3090"),
-    (("RTX 4090",), "rtx-4090"),
-    (("RTX 5090",), "rtx-5090"),
-    (("TITAN RTX",), "titan-rtx"),
-)
+_PLACES = Places()
 
 
 def this_machine(
-    *, environ: Mapping[str, str] | None = None, gpus: Path = _NVIDIA, memory: Sequence[Path] = _MEMORY
+    *, environ: Mapping[str, str] | None = None, places: Places = _PLACES, memory: Sequence[Path] = _MEMORY
 ) -> Cluster:
     """One node with the devices this process may use; one process on the CPU where there are none.
 
-    environ: CUDA_VISIBLE_DEVICES narrows the devices. gpus: the driver's folder, one entry per device.
+    environ: CUDA_VISIBLE_DEVICES and its like narrow the devices. places: where drivers show them.
     memory: files that limit what processes may take, the smallest counts.
     """
     environ = os.environ if environ is None else environ  # noqa: TID251 - the machine's own facts
-    names = _nvidia_names(gpus)
+    found = accelerators(places=places)
+    names = found.names if found else ()
     devices = tuple(range(len(names)))
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    visible = next((environ[name] for name in (found.visible if found else ()) if name in environ), None)
     if visible is not None:
         devices = _visible(visible, count=len(names))
     if not devices:
         return Cluster(nodes=1, devices_per_node=1, device="cpu", host_memory=_host_memory(memory))
     if devices == tuple(range(len(names))):
-        return Cluster(nodes=1, devices_per_node=len(names), device=_catalog_name(names[0]))
-    return Cluster(nodes=1, devices=devices, device=_catalog_name(names[devices[0]]))
+        return Cluster(nodes=1, devices_per_node=len(names), device=names[0])
+    return Cluster(nodes=1, devices=devices, device=names[devices[0]])
+
+
+def machine_differs(
+    *,
+    cluster: Cluster,
+    environ: Mapping[str, str] | None = None,
+    places: Places = _PLACES,
+    memory: Sequence[Path] = _MEMORY,
+) -> Problem | None:
+    """A note where this machine has not what one node of a recipe's cluster has; None where it has all of it."""
+    here = this_machine(environ=environ, places=places, memory=memory)
+    wanted, found = cluster.device or "cpu", here.device or "cpu"
+    (_, planned), (_, there) = machines_of(cluster), machines_of(here)
+    if wanted != found or (wanted != "cpu" and planned > there):
+        differing = (
+            f"{planned} x {wanted}",
+            f"{there} x {found}" if found != "cpu" else "none but its processors",
+        )
+    elif _bytes(cluster.host_memory) > (least := _bytes(_host_memory(memory))) > 0:
+        differing = f"{show_bytes(_bytes(cluster.host_memory))} of host memory", show_bytes(least)
+    else:
+        return None
+    return Problem(
+        code="machine-differs",
+        severity="note",
+        path="cluster",
+        message=f"planned for {differing[0]}; this machine has {differing[1]}",
+    )
+
+
+def _bytes(amount: Amount | None) -> int:
+    return 0 if amount is None else int(amount.number)
 
 
 def _host_memory(files: Sequence[Path]) -> Amount | None:
@@ -97,18 +108,3 @@ def _visible(text: str, *, count: int) -> tuple[int, ...]:
             break
         found.append(number)
     return tuple(found)
-
-
-def _nvidia_names(gpus: Path) -> list[str]:
-    names: list[str] = []
-    for entry in sorted(gpus.glob("*/information")):
-        try:
-            lines = entry.read_text().splitlines()
-        except OSError:
-            continue
-        names.extend(line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:"))
-    return names
-
-
-def _catalog_name(model: str) -> str:
-    return next((name for words, name in _NVIDIA_MODELS if all(word in model for word in words)), model)

@@ -28,6 +28,11 @@ JOB_CODES: dict[str, CodeInfo] = {
         "launch.template does not exist, is no text, or is no manifest where Kubernetes starts the job",
         "the path is taken from the recipe's folder; a manifest is one YAML document",
     ),
+    # this machine
+    "machine-differs": CodeInfo(
+        "the plan is for another machine than this one, where `launch.executor: local` would start it",
+        "nothing, when it is to be started elsewhere; batchwright run checks again",
+    ),
     # executors
     "executor-cannot": CodeInfo(
         "the executor cannot carry out what the recipe asks", "the message says which key, and why"

@@ -1,29 +1,54 @@
-"""What this machine has, read from the driver's folder."""
+"""What this machine has, read from the drivers' folders, and how it differs from a recipe's cluster."""
 
 from pathlib import Path
 
 import pytest
 
-from launcher.discovery.machine import this_machine
+from launcher import load_recipe
+from launcher.discovery.accelerators import Places, accelerators
+from launcher.discovery.machine import machine_differs, this_machine
+from launcher.loading import locate
+from launcher.spec.cluster import Cluster
+
+MESSAGES = Path(__file__).parent / "messages"
 
 
-def driver(folder: Path, *models: str) -> Path:
+def places(folder: Path) -> Places:
+    """Drivers of a machine of our own making."""
+    return Places(*(folder / name for name in Places._fields))
+
+
+def driver(folder: Path, *models: str) -> Places:
     for number, model in enumerate(models):
-        entry = folder / f"0000:{number:02d}:00.0"
+        entry = folder / "nvidia" / f"0000:{number:02d}:00.0"
         entry.mkdir(parents=True)
         (entry / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 42\n")
-    return folder
+    return places(folder)
+
+
+def amd(folder: Path, *numbers: int, opened: int | None = None) -> Places:
+    """Two processors, then devices; opened: how many of them a container was given."""
+    (folder / "render").mkdir()
+    for node, number in enumerate((0, 0, *numbers)):
+        entry = folder / "amd" / str(node)
+        entry.mkdir(parents=True)
+        simds, minor = (0, 0) if node < 2 else (1216, 126 + node)
+        text = f"cpu_cores_count 0\nsimd_count {simds}\ndevice_id {number}\ndrm_render_minor {minor}\n"
+        (entry / "properties").write_text(text)
+        if node >= 2 and (opened is None or node < 2 + opened):
+            (folder / "render" / f"renderD{minor}").touch()
+    return places(folder)
 
 
 def test_no_driver_is_one_process_on_the_cpu(tmp_path):
     """A machine without a GPU trains one process on its CPU."""
-    found = this_machine(environ={}, gpus=tmp_path / "absent")
+    found = this_machine(environ={}, places=places(tmp_path / "absent"))
     assert (found.nodes, found.devices_per_node, found.device) == (1, 1, "cpu")
 
 
 def test_every_gpu_of_the_driver_counts(tmp_path):
     """Eight entries of the driver are eight devices of the catalog."""
-    found = this_machine(environ={}, gpus=driver(tmp_path, *["NVIDIA H100 80GB HBM3"] * 8))
+    found = this_machine(environ={}, places=driver(tmp_path, *["NVIDIA H100 80GB HBM3"] * 8))
     assert (found.devices_per_node, found.device) == (8, "h100-sxm-80gb")
 
 
@@ -44,7 +69,7 @@ def test_every_gpu_of_the_driver_counts(tmp_path):
 def test_visible_devices_narrow_the_machine(tmp_path, visible, devices, device):
     """CUDA_VISIBLE_DEVICES names the devices, up to the first entry that is none."""
     found = this_machine(
-        environ={"CUDA_VISIBLE_DEVICES": visible}, gpus=driver(tmp_path, *["NVIDIA A100-SXM4-80GB"] * 4)
+        environ={"CUDA_VISIBLE_DEVICES": visible}, places=driver(tmp_path, *["NVIDIA A100-SXM4-80GB"] * 4)
     )
     assert (found.devices, found.device) == (devices, device)
 
@@ -52,11 +77,121 @@ def test_visible_devices_narrow_the_machine(tmp_path, visible, devices, device):
 def test_all_devices_visible_is_a_count(tmp_path):
     """Naming every device in order is the same machine as naming none."""
     folder = driver(tmp_path, *["NVIDIA A100-SXM4-80GB"] * 2)
-    assert this_machine(environ={"CUDA_VISIBLE_DEVICES": "0,1"}, gpus=folder) == this_machine(
-        environ={}, gpus=folder
+    assert this_machine(environ={"CUDA_VISIBLE_DEVICES": "0,1"}, places=folder) == this_machine(
+        environ={}, places=folder
     )
 
 
 def test_an_unlisted_model_keeps_its_own_name(tmp_path):
     """A device the catalog does not know is refused by planning under the driver's own name, never guessed."""
-    assert this_machine(environ={}, gpus=driver(tmp_path, "NVIDIA Foo")).device == "NVIDIA Foo"
+    assert this_machine(environ={}, places=driver(tmp_path, "NVIDIA Foo")).device == "NVIDIA Foo"
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(0x74A1, "mi300x"), (0x74B5, "mi300x"), (0x740C, "mi250x-gcd"), (0x75A3, "AMD 75a3")]
+)
+def test_amd_devices_are_those_that_can_be_opened(tmp_path, number, name):
+    """ROCm shows the whole machine to every container: processors and what others were given do not count."""
+    found = this_machine(environ={}, places=amd(tmp_path, *[number] * 12, opened=4))
+    assert (found.devices_per_node, found.device) == (4, name)
+
+
+@pytest.mark.parametrize("variable", ["HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"])
+def test_amd_devices_are_narrowed_by_their_own_variables(tmp_path, variable):
+    """HIP reads three of them."""
+    assert this_machine(environ={variable: "2,3"}, places=amd(tmp_path, *[0x74A1] * 8)).devices == (2, 3)
+
+
+def test_gaudi_devices_are_named_by_their_driver(tmp_path):
+    """`GAUDI2` in sysfs."""
+    for number in range(8):
+        entry = tmp_path / "gaudi" / f"accel{number}" / "device"
+        entry.mkdir(parents=True)
+        (entry / "device_type").write_text("GAUDI2\n")
+    found = this_machine(environ={}, places=places(tmp_path))
+    assert (found.devices_per_node, found.device) == (8, "gaudi2")
+    assert this_machine(environ={"HABANA_VISIBLE_MODULES": "1"}, places=places(tmp_path)).devices == (1,)
+
+
+def test_under_windows_the_vendor_s_tool_is_asked(tmp_path):
+    """WSL has the device and no folder of the driver; without the device nobody is asked."""
+    asked = []
+
+    def run(words):
+        asked.append(words)
+        return "NVIDIA GeForce RTX 4090\n"
+
+    assert accelerators(places=places(tmp_path), run=run) is None
+    assert asked == []
+    (tmp_path / "windows").touch()
+    found = accelerators(places=places(tmp_path), run=run)
+    assert found is not None
+    assert found.names == ("rtx-4090",)
+    assert asked[0][0] == "nvidia-smi"
+
+
+@pytest.mark.parametrize(
+    "limits", [("max\n", "MemTotal: 16777216 kB\n"), ("17179869184\n", "MemTotal: 99999999 kB\n")]
+)
+def test_memory_is_what_the_container_may_take(tmp_path, limits):
+    """The smallest limit counts: a pod's own where it has one, else the machine's."""
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file, text in zip(files, limits, strict=True):
+        file.write_text(text)
+    found = this_machine(environ={}, places=places(tmp_path), memory=files)
+    assert found.host_memory is not None
+    assert found.host_memory.number == 16 * 2**30
+
+
+@pytest.mark.parametrize(
+    ("device", "devices_per_node"), [("h100-sxm-80gb", 8), ("h100-sxm-80gb", 2), ("h100-sxm-80gb", 1)]
+)
+def test_a_machine_that_has_what_is_planned(tmp_path, device, devices_per_node):
+    """Fewer devices than there are is no difference."""
+    here = driver(tmp_path, *["NVIDIA H100 80GB HBM3"] * 8)
+    wanted = Cluster(device=device, devices_per_node=devices_per_node)
+    assert machine_differs(cluster=wanted, environ={}, places=here) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (
+            Cluster(device="h100-sxm-80gb", devices_per_node=4),
+            "4 x h100-sxm-80gb; this machine has 2 x h100-sxm-80gb",
+        ),
+        (Cluster(device="a100-sxm-80gb"), "1 x a100-sxm-80gb; this machine has 2 x h100-sxm-80gb"),
+        (Cluster(device="cpu"), "1 x cpu; this machine has 2 x h100-sxm-80gb"),
+    ],
+)
+def test_a_machine_that_differs(tmp_path, wanted, words):
+    """Both are named, in one line."""
+    here = driver(tmp_path, *["NVIDIA H100 80GB HBM3"] * 2)
+    note = machine_differs(cluster=wanted, environ={}, places=here)
+    assert note is not None
+    assert (note.severity, note.message) == ("note", f"planned for {words}")
+
+
+def test_processes_on_cpu_are_as_many_as_one_likes(tmp_path):
+    """A count on CPU is a count of processes."""
+    assert (
+        machine_differs(
+            cluster=Cluster(device="cpu", devices_per_node=8), environ={}, places=places(tmp_path)
+        )
+        is None
+    )
+
+
+def test_the_whole_message(tmp_path):
+    """The note as it stands under a plan, and the memory of a host."""
+    text = "global_batch_size: 8\nhidden_size: 64\ncluster: {device: v100-sxm-16gb, host_memory: 64 GiB}\n"
+    (tmp_path / "recipe.yaml").write_text(text)
+    (tmp_path / "memory").write_text(f"{16 * 2**30}\n")
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    bare, other = tmp_path / "bare", driver(tmp_path / "other", "Tesla V100-SXM2-16GB")
+    notes = [
+        machine_differs(cluster=recipe.cluster, environ={}, places=here, memory=[tmp_path / "memory"])
+        for here in (places(bare), other)
+    ]
+    shown = "".join(f"note: {each}\n".replace(f"{tmp_path}/", "") for each in locate(notes, recipe))
+    assert shown == (MESSAGES / "machine-differs.txt").read_text()
