@@ -18,6 +18,7 @@ from launcher.handoff.attending import Attendant
 from launcher.handoff.commands import JobCommand, start_command
 from launcher.handoff.following import GrowingFile
 from launcher.handoff.processes import Process, processes_of_run, send
+from launcher.handoff.shared_memory import free_shared_memory
 from launcher.handoff.signals import ENDING
 
 __all__ = ["Ending", "run_job"]
@@ -114,6 +115,7 @@ def run_job(
         waited_for_all = not watch.killed and all(code not in _LOST and code >= 0 for code in codes)
     finally:
         asking.give_up()
+        free_shared_memory(commands)
         if stop and not waited_for_all:
             answered = sweep(stop, seconds=grace_seconds + _ANSWER)
         if not answered:
