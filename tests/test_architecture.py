@@ -19,6 +19,7 @@ HEAVY = {"torch", "numpy", "deepspeed", "accelerate", "transformers", "pydantic"
 # the only places that look at the environment; everything else is handed what it needs
 READS_ENVIRONMENT = {
     "launcher/cli/main.py",
+    "launcher/discovery/host_facts.py",
     "launcher/discovery/machine.py",
     "launcher/discovery/slurm.py",
     "launcher/runtime/world.py",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from launcher.cli import (
+    doctor_command,
     engines_command,
     logs_command,
     plan_command,
@@ -35,6 +36,7 @@ _COMMANDS = {
     "status": status_command,
     "logs": logs_command,
     "stop": stop_command,
+    "doctor": doctor_command,
     "trace": trace_command,
     "probe": probe_command,
     "rehearse": rehearse_command,

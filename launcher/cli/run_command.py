@@ -13,6 +13,7 @@ from launcher.cli.surroundings import Surroundings
 if TYPE_CHECKING:
     from launcher.handoff.order import Order
     from launcher.spec.plan import RunPlan
+    from launcher.spec.recipe import Recipe
 
 __all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
 
@@ -40,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ignore-memory", action="store_true", help="start a plan although it does not fit")
     parser.add_argument(
         "--rehearse", action="store_true", help="rehearse first, and start the run only if that passed"
+    )
+    parser.add_argument(
+        "--no-preflight", action="store_true", help="leave out the look at the hosts before anything starts"
     )
     parser.add_argument(
         "--no-selftest",
@@ -70,6 +74,9 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
             check_order(order)
             _show(order, directory, around)
             return 0
+        if not arguments.no_preflight:
+            check_order(order)
+            _look_at_the_hosts(order, recipe, directory, around)
         code = before_the_run(arguments, recipe, order, around)
         if code is None:
             code = launch(order, directory=directory, stdout=around.stdout, stderr=around.stderr)
@@ -88,6 +95,19 @@ def _refuse_what_does_not_fit(plan: RunPlan) -> None:
         return
     problems = [replace(each, severity="error") for each in plan.problems if each.code == "does-not-fit"]
     raise PlanError(problems, alternatives=plan.alternatives, plan=plan.to_dict())
+
+
+def _look_at_the_hosts(order: Order, recipe: Recipe, directory: Path | None, around: Surroundings) -> None:
+    """Raises HandoffError where a host would keep the job from starting; what is only odd is said."""
+    from launcher.cli.ordering import located, warn
+    from launcher.errors import HandoffError
+    from launcher.handoff.doctor.preflight import preflight
+
+    found = preflight(order, run_parent=(directory or Path("runs", "new")).absolute().parent)
+    errors = [problem for problem in found if problem.severity == "error"]
+    warn(located(found, recipe), around)
+    if errors:
+        raise HandoffError(errors)
 
 
 def _show(order: Order, directory: Path | None, around: Surroundings) -> None:

@@ -105,8 +105,8 @@ def _nvidia_smi(query: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split(",")] for line in text.splitlines() if line.strip()]
 
 
-def limits(_request: Request) -> dict[str, int | None]:
-    """Soft limits; None for none."""
+def limits(_request: Request) -> dict[str, Any]:
+    """Soft limits; None for none. infiniband: whether there is any, which locks the memory it sends from."""
     import resource
 
     names = {
@@ -115,7 +115,8 @@ def limits(_request: Request) -> dict[str, int | None]:
         "nproc": resource.RLIMIT_NPROC,
     }
     soft = {name: resource.getrlimit(which)[0] for name, which in names.items()}
-    return {name: None if value in (-1, resource.RLIM_INFINITY) else value for name, value in soft.items()}
+    found = {name: None if value in (-1, resource.RLIM_INFINITY) else value for name, value in soft.items()}
+    return {**found, "infiniband": any(Path("/sys/class/infiniband").glob("*"))}
 
 
 def shm_bytes(_request: Request) -> int:

@@ -125,7 +125,7 @@ def meet(request: Request) -> dict[str, Any]:
 
 def _listen(port: int, expected: int, token: str, seconds: float) -> dict[str, Any]:
     """why: of a port that cannot be listened on. came: numbers of the nodes that came, reached_at: by which address."""
-    came: list[int] = []
+    came: set[int] = set()
     reached: list[str] = []
     deadline = time.monotonic() + seconds
     with socket.socket() as door:
@@ -149,11 +149,11 @@ def _listen(port: int, expected: int, token: str, seconds: float) -> dict[str, A
                 except OSError:
                     continue
                 if len(words) == 2 and words[0] == token and words[1].isdecimal():
-                    came.append(int(words[1]))
+                    came.add(int(words[1]))
                     reached.append(str(guest.getsockname()[0]))
     at = list(dict.fromkeys(reached))
     interfaces = [interface_of(address) for address in at]
-    return {"listens": True, "came": sorted(set(came)), "reached_at": at, "reached_by": interfaces}
+    return {"listens": True, "came": sorted(came), "reached_at": at, "reached_by": interfaces}
 
 
 def _connect(address: str, port: int, node: int, token: str, seconds: float) -> dict[str, Any]:

@@ -17,12 +17,15 @@ from typing import Any, Callable, Mapping  # noqa: UP035 - Python 3.8
 from launcher.discovery import host_facts, network_facts, path_facts
 from launcher.discovery.timed import CHECK_SECONDS, in_parallel
 
-__all__ = ["BEGIN", "END", "MODULES", "collect", "main"]
+__all__ = ["BEGIN", "CHECKS", "END", "MEETING", "MODULES", "collect", "main"]
 
 BEGIN = "<batchwright-facts>"
 END = "</batchwright-facts>"
 MODULES = ("timed", "host_facts", "path_facts", "network_facts", "node_facts")
 """Of this package, each needing only those before it."""
+
+MEETING = "main"
+"""The check that waits for other nodes."""
 
 Request = Mapping[str, Any]
 
@@ -37,7 +40,7 @@ CHECKS: Mapping[str, Callable[[Request], Any]] = {
     "paths": path_facts.paths,
     "run_parent": path_facts.run_parent,
     "network": network_facts.network,
-    "main": network_facts.meet,
+    MEETING: network_facts.meet,
 }
 
 
@@ -52,7 +55,7 @@ def collect(request: Request) -> dict[str, Any]:
     began = time.time()
     wanted = request.get("checks") or tuple(CHECKS)
     meet = float(request.get("meet_seconds") or 0.0)
-    more = {"main": meet}
+    more = {MEETING: meet}
     found, failed = in_parallel(
         {name: (partial(CHECKS[name], request), CHECK_SECONDS + more.get(name, 0.0)) for name in wanted}
     )
@@ -63,7 +66,8 @@ def collect(request: Request) -> dict[str, Any]:
 def main(argv: list[str]) -> None:
     """Prints the facts that argv[1] asks for (JSON in base64; argv[2]: the node's number), and leaves.
 
-    It does not wait for a check that hangs. python_path of the request: folders in front of the path.
+    It does not wait for a check that hangs, and says all the rest before it waits for other nodes: the last line is
+    `done`. python_path of the request: folders in front of the path.
     """
     from base64 import b64decode
 
@@ -73,5 +77,15 @@ def main(argv: list[str]) -> None:
     if sys.path and sys.path[0] == "":
         del sys.path[0]  # the folder that the shell happens to start in
     sys.path[0:0] = [str(folder) for folder in request.get("python_path") or ()]
-    print(f"{BEGIN}{json.dumps(collect(request))}{END}", flush=True)
+    checks = list(request.get("checks") or CHECKS)
+    facts = collect({**request, "checks": [name for name in checks if name != MEETING]})
+    if MEETING in checks:
+        _say(facts)
+        met = collect({**request, "checks": [MEETING]})
+        facts = {**facts, **met, "failed": {**facts["failed"], **met["failed"]}, "began": facts["began"]}
+    _say({**facts, "done": True})
     os._exit(0)
+
+
+def _say(facts: Mapping[str, Any]) -> None:
+    print(f"{BEGIN}{json.dumps(facts)}{END}", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from launcher.errors.code_info import CodeInfo
+from launcher.errors.host_codes import HOST_CODES
 from launcher.errors.job_codes import JOB_CODES
 from launcher.errors.memory_codes import MEASURING_CODES, MEMORY_CODES
 
@@ -192,6 +193,7 @@ CODES: dict[str, CodeInfo] = {
     ),
     **MEASURING_CODES,
     **JOB_CODES,
+    **HOST_CODES,
     # inside the job
     "plan-not-found": CodeInfo(
         "the script uses launcher.runtime and was started without a plan",

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 # adding a line here is a promise to everybody's scripts; a recipe key never gets an option of its own: --set does it
 OPTIONS = {
     "": ["--help", "--version", "-h", "COMMAND"],
+    "doctor": ["--collective", "--help", "--json", "--set", "-h", "RECIPE"],
     "engines": ["--help", "-h"],
     "logs": ["--follow", "--help", "--rank", "--tail", "-f", "-h", "RUN"],
     "plan": ["--explain", "--help", "--json", "--set", "-h", "RECIPE"],
@@ -22,8 +23,8 @@ OPTIONS = {
     "rehearse": ["--help", "--json", "--keep", "--set", "-h", "RECIPE"],
     "render": ["--help", "--node-rank", "--output", "--print", "--set", "-h", "-o", "RECIPE"],
     "run": [
-        *("--dry-run", "--help", "--ignore-memory", "--no-selftest", "--rehearse", "--run-dir", "--set"),
-        *("-h", "RECIPE"),
+        *("--dry-run", "--help", "--ignore-memory", "--no-preflight", "--no-selftest", "--rehearse"),
+        *("--run-dir", "--set", "-h", "RECIPE"),
     ],
     "schema": ["--help", "-h"],
     "selftest": ["--help", "--json", "--set", "-h", "RECIPE"],

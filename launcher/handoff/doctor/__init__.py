@@ -1,0 +1,1 @@
+"""Hosts examined before a job is started on them."""
