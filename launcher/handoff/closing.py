@@ -118,6 +118,7 @@ def _ended_elsewhere(run: Run, ending: Ending, *, now: float) -> Run:
         hosts=run.placed.hosts,
         num_nodes=run.order.plan.layout.num_nodes,
         returncode=ending.returncode,
+        log=run.placed.log,
     )
     state: State = "failed" if end.exit else "done"
     if end.exit - 128 in ENDING:

@@ -30,10 +30,13 @@ class JobEnd:
     """Rank that failed first."""
 
 
-def job_end(directory: Path, *, hosts: Sequence[str], num_nodes: int, returncode: int) -> JobEnd:
+def job_end(
+    directory: Path, *, hosts: Sequence[str], num_nodes: int, returncode: int, log: str | None = None
+) -> JobEnd:
     """What the main node said last; where it is gone itself, what the others left, and who left nothing.
 
-    hosts: names by node number, as far as they are known. returncode: of the command that waited for the job.
+    hosts: names by node number, as far as they are known. returncode: of the command that waited for the job. log: file
+    of the folder that the job prints to, where its scheduler writes one.
     """
     records = _records(directory)
     verdict = job_verdict(directory)
@@ -47,6 +50,9 @@ def job_end(directory: Path, *, hosts: Sequence[str], num_nodes: int, returncode
         first = refused[0]
         message = "\n".join(dict.fromkeys(str(each["error"]) for each in refused))
         return JobEnd(exit=_REFUSED, message=message, host=str(first.get("host") or "") or None)
+    if code == 0 and log is not None and not records and not _has_content(directory / log):
+        # `sbatch --wait` ends well where somebody cancels a job that still waits
+        return JobEnd(exit=1, message="the job was cancelled before it started")
     if code == 0:
         return JobEnd(exit=0, message="")
     silent = [node for node in range(num_nodes) if node not in records]
@@ -68,6 +74,13 @@ def job_end(directory: Path, *, hosts: Sequence[str], num_nodes: int, returncode
         host=str(cause.get("host") or "") or None,
         failure=_failure(cause),
     )
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _records(directory: Path) -> dict[int, Mapping[str, Any]]:
