@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from launcher.handoff.order import Order
     from launcher.spec.recipe import Recipe
 
-__all__ = ["located", "make_order", "warn"]
+__all__ = ["handed_over", "located", "make_order", "warn"]
 
 
 def make_order(recipe: Recipe, around: Surroundings, *, measured: bool = True) -> Order:
@@ -36,6 +36,28 @@ def make_order(recipe: Recipe, around: Surroundings, *, measured: bool = True) -
         environ=around.environ,
         beside=around.beside,
     )
+
+
+def handed_over(order: Order) -> Order:
+    """The same job, submitted and left to itself. Raises HandoffError where nothing takes it over."""
+    from dataclasses import replace
+
+    from launcher.errors import HandoffError, Problem
+
+    bundle = order.bundle
+    if not bundle.attached:
+        return order
+    if not bundle.detached:
+        executor = order.plan.launch.executor
+        where = "inside a Slurm job" if order.plan.launch.allocation is not None else f"over {executor}"
+        problem = Problem(
+            code="executor-cannot",
+            path="launch.executor",
+            message=f"`--detach`: a job that is started {where} lives as long as what started it",
+            hint="leave --detach out, or use slurm or kubernetes from a login node",
+        )
+        raise HandoffError([problem])
+    return replace(order, bundle=replace(bundle, commands=bundle.detached, attached=False))
 
 
 def warn(problems: Sequence[Problem], around: Surroundings) -> None:

@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be written and started, and do neither"
     )
+    parser.add_argument(
+        "--detach",
+        action="store_true",
+        help="submit the job and return, where launch.executor can: slurm, kubernetes",
+    )
     parser.add_argument("--ignore-memory", action="store_true", help="start a plan although it does not fit")
     parser.add_argument(
         "--rehearse", action="store_true", help="rehearse first, and start the run only if that passed"
@@ -59,12 +64,14 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """The job's exit code; LauncherError when nothing was started."""
     from launcher.api import load_recipe
     from launcher.cli.before_the_run import before_the_run, remember_versions
-    from launcher.cli.ordering import located, make_order, warn
+    from launcher.cli.ordering import handed_over, located, make_order, warn
     from launcher.errors import HandoffError
     from launcher.handoff.launch import check_order, launch
 
     recipe = load_recipe(arguments.recipe, overrides=arguments.set)
     order = make_order(recipe, around)
+    if arguments.detach:
+        order = handed_over(order)
     if not arguments.ignore_memory:
         _refuse_what_does_not_fit(order.plan)
     warn(order.plan.problems, around)

@@ -45,7 +45,7 @@ def print_log(
             hint="batchwright status RUN lists them",
         )
         raise HandoffError([problem])
-    path = record.directory / "logs" / ("launch.log" if rank is None else f"rank-{rank}.log")
+    path = _whole_log(record) if rank is None else record.directory / "logs" / f"rank-{rank}.log"
     if record.plan.launch.executor == "kubernetes":
         return subprocess.run(_of_pods(record, rank, follow, tail), env=dict(environ), check=False).returncode
     if not path.exists() and rank is not None and (words := _remote(record, path, rank, follow, tail)):
@@ -57,6 +57,17 @@ def print_log(
         stdout.write(text)
         stdout.flush()
     return 0
+
+
+def _whole_log(record: RunRecord) -> Path:
+    """What `batchwright run` has printed; what the scheduler has written where nobody stayed with the job."""
+    log = record.directory / "logs" / "launch.log"
+    own = record.directory / (record.bundle.get("log") or "logs/launch.log")
+    return own if _size(own) > _size(log) else log
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else -1
 
 
 def _remote(

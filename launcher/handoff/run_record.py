@@ -13,6 +13,7 @@ from typing import Any
 from launcher.errors import HandoffError, Problem
 from launcher.handoff.outcome import RankEnd, rank_ends
 from launcher.handoff.processes import Process, processes_of_run
+from launcher.handoff.status import time_stamp
 from launcher.reporting.run_log import StepLine, read_log
 from launcher.spec.plain import from_plain
 from launcher.spec.plan import RunPlan
@@ -111,7 +112,7 @@ def read_run(directory: Path) -> RunRecord:
         return RunRecord(
             directory=directory,
             plan=from_plain(RunPlan, plan),
-            status=status,
+            status=_settled(status, directory),
             bundle=bundle,
             ranks=rank_ends(directory),
             steps=read_log(directory),
@@ -125,6 +126,19 @@ def read_run(directory: Path) -> RunRecord:
             hint="was it written by another version?",
         )
         raise HandoffError([problem]) from None
+
+
+def _settled(status: Mapping[str, Any], directory: Path) -> Mapping[str, Any]:
+    """A job that was handed over has nobody to write its end down but its main node."""
+    from launcher.handoff.node.record import job_verdict
+    from launcher.handoff.signals import ENDING
+
+    if status["state"] != "submitted" or (verdict := job_verdict(directory)) is None:
+        return status
+    ended = (directory / "nodes" / "0.json").stat().st_mtime
+    state = "interrupted" if verdict.exit - 128 in ENDING else "failed" if verdict.exit else "done"
+    facts = {"exit": verdict.exit, "message": verdict.words, "ended": time_stamp(ended)}
+    return {**status, "state": state, **facts}
 
 
 def _seconds(stamp: str) -> float:
