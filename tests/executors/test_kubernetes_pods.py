@@ -1,12 +1,15 @@
 """The rendered Job, started for real: two pods on two hosts as their kubelets would start them, without a cluster."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from lab.host import wait_until
 
 from launcher.api import load_recipe, plan, render
 from launcher.executors.formats.pods import FOLDER, SECRET
@@ -61,7 +64,7 @@ class Pods:
         }
         place = self.folder / f"pod-{index}.json"
         place.write_text(json.dumps(order))
-        spaces = ["unshare", "--mount", "--uts", "--propagation", "private"]
+        spaces = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
         words = self.lab.hosts[host].words([*spaces, sys.executable, str(KUBELET), str(place)])
         return subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -73,6 +76,18 @@ class Pods:
             each for each in self.pod["containers"][0]["volumeMounts"] if each["mountPath"] == FOLDER
         )
         return self.folder / POD_FOLDERS.format(index) / mount["name"]
+
+
+def process_1(name):
+    """The first process of a pod, by the number it has here."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            inside = folder.joinpath("status").read_text().partition("NSpid:")[2].split("\n")[0].split()
+            if inside[-1] == "1" and f"HOSTNAME={name}\0".encode() in folder.joinpath("environ").read_bytes():
+                return int(folder.name)
+        except OSError:  # ended meanwhile
+            continue
+    raise AssertionError(f"{name} does not run")
 
 
 def ended(pods, *, seconds):
@@ -148,4 +163,17 @@ def test_a_pod_that_never_comes_is_named(mended_lab, tmp_path):
     codes, said = ended([pods.start(0)], seconds=30)
     assert codes == [78]
     assert f"{pods.name}-1 (node 1) did not come within 3 s" in said[0]
+    mended_lab.wait_empty()
+
+
+def test_deleted_pods_end_in_their_own_time(mended_lab, tmp_path):
+    """The node program is process 1 of its container: SIGTERM, which a deletion sends, ends everything and says so."""
+    pods = Pods(mended_lab, tmp_path, *TWO, "schedule.length=100000 steps", "launch.timeouts.grace=5 s")
+    started = [pods.start(index) for index in (0, 1)]
+    log = pods.run_folder(0) / "log.jsonl"
+    wait_until(lambda: log.exists() and log.read_text().count("\n") > 3, lambda: "steps", seconds=60)
+    for index in (0, 1):
+        os.kill(process_1(f"{pods.name}-{index}"), signal.SIGTERM)
+    codes, said = ended(started, seconds=30)
+    assert codes == [143, 143], "\n".join(said)
     mended_lab.wait_empty()

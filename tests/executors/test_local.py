@@ -45,6 +45,14 @@ def test_setup_runs_before_the_command_in_the_same_shell():
     )
 
 
+def test_what_setup_exports_is_named():
+    """The node program hands on what a setup brought, by its name, and nothing else that a login has."""
+    setup = (("export", "SITE=1", "SITE_LIBRARY=/x"), ("export", "LOGIN=2"), ("eval", "inner=3"))
+    plan = changed(PLANS["cpu-1x2"], launch={"setup": setup})
+    said = run_here(plan, "sh", "-c", "echo $BATCHWRIGHT_SETUP", LOGIN="there already")
+    assert sorted(said.split()) == ["SITE", "SITE_LIBRARY"]
+
+
 def test_after_setup_our_interpreters_folder_comes_first():
     """A profile may set PATH anew; the engine's tool is still the one that belongs to the job's interpreter."""
     plan = changed(PLANS["cpu-1x2"], launch={"setup": (("export", "PATH=/usr/bin:/bin"),)})

@@ -95,7 +95,10 @@ def test_setup_is_in_one_login_shell_with_the_job():
     placed = rendered(changed(PLAN, launch={"setup": setup})).placed("/r", python="/opt/py/bin/python3")
     words = remote_words(placed.commands[0].argv, node=0)
     assert words[:3] == ["exec", "bash", "-lc"]
-    assert words[3].startswith("module load cuda/12.8 && note 'it'\"'\"'s 100% $(id)' && ")
+    assert words[3].startswith('before="$(compgen -e)" && module load')
+    assert (
+        words[3].split(" && ", 1)[1].startswith("module load cuda/12.8 && note 'it'\"'\"'s 100% $(id)' && ")
+    )
     assert words[4:6] == ["/opt/py/bin/python3", "/opt/py/bin/python3"]
     assert words[6:] == ["-m", "batchwright_node", "/r", "--node", "0"]
     assert subprocess.run(["bash", "-n", "-c", words[3]], check=False).returncode == 0
