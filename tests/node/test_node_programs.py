@@ -183,6 +183,15 @@ def test_a_slurm_job_that_was_put_back_resumes(nodes, planned):
     assert nodes.printed("again") == f"{['--from', newest, '--in', str(nodes.run(0))]} 7\n"
 
 
+def test_the_engine_gives_the_same_grace(nodes):
+    """Torchrun would kill ranks 30 s after it was asked to end; it is told the recipe's grace, or what a person wrote."""
+    nodes.write('echo "$TORCH_ELASTIC_SHUTDOWN_TIMEOUT"')
+    for name, environ in (("told", {}), ("written", {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "77"})):
+        nodes.start(0, name=name, **environ)
+        assert nodes.wait()[name] == 0
+    assert (nodes.printed("told"), nodes.printed("written")) == ("2\n", "77\n")
+
+
 def test_a_bug_is_not_an_end_of_the_job(nodes):
     """What nobody foresaw ends with code 3 and asks for a report."""
     nodes.write("exit 0")

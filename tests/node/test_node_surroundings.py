@@ -30,6 +30,20 @@ def test_folders_come_in_order():
     assert found["CPATH"] == "/mine/include"
 
 
+def test_what_setup_brought_is_handed_on():
+    """Variables of a module load arrive by whatever name, before the caller's; what marks other launches does not."""
+    own = {
+        "BATCHWRIGHT_SETUP": "SITE\nRANK\nNCCL_DEBUG",
+        "SITE": "a",
+        "RANK": "3",
+        "NCCL_DEBUG": "INFO",
+        "LOGIN": "b",
+    }
+    found = made(own, {"NCCL_DEBUG": "WARN"})
+    assert (found["SITE"], found["NCCL_DEBUG"]) == ("a", "INFO")
+    assert not {"RANK", "LOGIN", "BATCHWRIGHT_SETUP"} & set(found)
+
+
 def test_who_wins():
     """The plan before all, the caller before the node, except about the machine itself."""
     own = {

@@ -33,8 +33,11 @@ class Verdict:
 class Control:
     """What both sides share: an attendant of run_job, and a place for others to send and hear messages."""
 
-    def __init__(self, *, node: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, *, node: int, say: Callable[[str], None], clock: Callable[[], float] = time.time
+    ) -> None:
         self.node = node
+        self._say, self._said = say, ""
         self.told_at: float | None = None
         """When this node learned that it is to end though nothing failed here; seconds since the epoch."""
         self.ending_at: float | None = None
@@ -98,6 +101,12 @@ class Control:
         """Ends the connections."""
         raise NotImplementedError
 
+    def announce(self, words: str) -> None:
+        """Says why the job ends, once: what the ranks print about that comes after it."""
+        if words and words != self._said:
+            self._said = words
+            self._say(words)
+
     def tell_to_end(self) -> None:
         """This node is to end."""
         if self.told_at is None:
@@ -113,9 +122,10 @@ class MainControl(Control):
         lines: Mapping[int, Line],
         hosts: Mapping[int, str],
         behind: Mapping[int, float],
+        say: Callable[[str], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(node=0, clock=clock)
+        super().__init__(node=0, say=say, clock=clock)
         self.lines = dict(lines)
         self._hosts, self._behind = dict(hosts), dict(behind)
         self._started = clock()
@@ -131,6 +141,7 @@ class MainControl(Control):
         """Whatever the nodes say of it afterwards."""
         if self._ordered is None:
             self._ordered = Verdict(exit=code, words=words)
+            self.announce(words)
             self._end_all()
             self.tell_to_end()
 
@@ -166,6 +177,7 @@ class MainControl(Control):
             time=now,
             lost=True,
         )
+        self.announce(self.ends[node].words)
         self._end_all()
         self.tell_to_end()
 
@@ -192,8 +204,16 @@ class MainControl(Control):
 class MemberControl(Control):
     """Another node's side: it has only the main node to talk to."""
 
-    def __init__(self, *, node: int, line: Line, main: str, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(node=node, clock=clock)
+    def __init__(
+        self,
+        *,
+        node: int,
+        line: Line,
+        main: str,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(node=node, say=say, clock=clock)
         self.lines = {0: line}
         self.verdict: Verdict | None = None
         self._main = main
@@ -227,6 +247,7 @@ class MemberControl(Control):
             words = f"{self._main} (node {node}, the main node) is gone: {lost}"
             self.verdict = Verdict(exit=1, words=words, cause=node)
             self.main_is_lost = True
+            self.announce(words)
         self.tell_to_end()
 
     def close(self, verdict: Verdict) -> None:  # noqa: ARG002 - the main node knows it already

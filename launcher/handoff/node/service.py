@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 from launcher.errors import HandoffError, Problem
@@ -29,6 +30,7 @@ from launcher.handoff.node.settling import own_end, settle
 from launcher.handoff.node.surroundings import node_environment
 from launcher.handoff.node.voice import Leash, Outlet, say
 from launcher.handoff.node.watching import watch_over
+from launcher.handoff.processes import MARK
 from launcher.handoff.signals import signals_as_bytes
 
 __all__ = ["serve"]
@@ -106,16 +108,17 @@ def _meet(order: NodeOrder, own: Hello, wake: int) -> tuple[Control, str | None]
     if order.num_nodes == 1:
         if problems := check(own):
             raise Refusal(problems)
-        return MainControl(lines={}, hosts={}, behind={}), None
+        return MainControl(lines={}, hosts={}, behind={}, say=say), None
     if order.node:
         line = join_meeting(order, own, wake=wake)
-        return MemberControl(node=order.node, line=line, main=order.hosts[0] or line.peer), line.local
+        main = order.hosts[0] or line.peer
+        return MemberControl(node=order.node, line=line, main=main, say=say), line.local
     meeting = hold_meeting(order, own, check=check, wake=wake)
     names = {node: hello.host for node, hello in meeting.hellos.items()}
     say(
         f"all {order.num_nodes} nodes are here: {', '.join([own.host, *(names[node] for node in sorted(names))])}"
     )
-    control = MainControl(lines=meeting.lines, hosts=names, behind=meeting.behind)
+    control = MainControl(lines=meeting.lines, hosts=names, behind=meeting.behind, say=say)
     return control, next(iter(meeting.lines.values())).local
 
 
@@ -129,6 +132,8 @@ def _completed(
         environment |= interface_variables(
             address=address, written=order.plan.launch.interface, environment=environment
         )
+    # torchrun kills ranks 30 s after it was asked to end, whatever the recipe's grace
+    environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(ceil(order.plan.launch.grace_seconds)))
     argv = command.argv
     if is_restart(environ) and order.plan.launch.resume_args:
         more = resume_words(order.plan, workdir=order.workdir, run=order.run)
@@ -151,7 +156,7 @@ def _run(order: NodeOrder, command: JobCommand, control: Control, *, wake: int, 
     try:
         ending = run_job(
             commands=[command],
-            run=str(order.run),
+            run=command.env.get(MARK, str(order.run)),
             node=order.node,
             wake=wake,
             grace_seconds=grace_seconds,
@@ -169,7 +174,7 @@ def _run(order: NodeOrder, command: JobCommand, control: Control, *, wake: int, 
     verdict = settle(control, end, wake=wake, grace_seconds=grace_seconds, attendants=attendants[1:])
     _write_down(order, control, end, verdict, started)
     if control.is_main or control.main_is_lost:
-        say(verdict.words)
+        control.announce(verdict.words)
     control.close(verdict)
     return verdict.exit
 

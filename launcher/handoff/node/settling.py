@@ -18,6 +18,7 @@ from launcher.handoff.signals import ENDING
 __all__ = ["own_end", "settle"]
 
 _SLACK = 20.0  # seconds beyond the grace: SIGKILL, last output, records, and a silent host
+_VERDICT = 20.0  # further seconds for the main node, which waits as long for the others
 
 
 def own_end(
@@ -62,7 +63,7 @@ def settle(
         now = time.monotonic()
         ending = ending or control.told_at is not None
         if ending and deadline is None:
-            deadline = now + grace_seconds + _SLACK
+            deadline = now + grace_seconds + _SLACK + (0.0 if control.is_main else _VERDICT)
         if deadline is not None and now > deadline:
             break
         asked = _pause([wake, *control.files()], wake)
