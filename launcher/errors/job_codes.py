@@ -64,6 +64,10 @@ JOB_CODES: dict[str, CodeInfo] = {
         "Kubernetes starts images and nobody names one",
         "write launch.container.image, or let launch.template name it",
     ),
+    "short-handshake": CodeInfo(
+        "pods of one job start minutes apart where images are pulled or nodes are busy, and the first gives up",
+        "write launch.timeouts.handshake: 15 min, or have the job queued as a whole (Kueue)",
+    ),
     "template-conflict": CodeInfo(
         "the site's job file sets a field or an option to something else than the plan, which owns it",
         "leave the field out of launch.template",

@@ -376,7 +376,7 @@ def test_a_site_may_name_devices_its_own_way(limits):
 def test_a_manifest_of_another_form_is_refused(manifest):
     """In words, never with a traceback."""
     problems = EXECUTOR.check(site(manifest))
-    codes = {problem.code for problem in problems}
+    codes = {problem.code for problem in problems if problem.severity == "error"}
     assert codes <= {"template-conflict", "missing-image"}
     assert codes or manifest == {"kind": "Job", "spec": {"template": {"spec": {"containers": [3]}}}}
 
@@ -413,3 +413,11 @@ def test_names_are_dns_labels(folder):
 def test_the_same_plan_gives_the_same_bytes():
     """Executors are pure."""
     assert rendered(on_two_pods()) == rendered(on_two_pods())
+
+
+@pytest.mark.parametrize(("seconds", "codes"), [(60.0, ["short-handshake"]), (900.0, [])])
+def test_pods_need_patience(seconds, codes):
+    """A handshake shorter than an image's way is legal and rarely meant."""
+    problems = EXECUTOR.check(on_two_pods(handshake_seconds=seconds))
+    assert [(problem.code, problem.severity) for problem in problems] == [(code, "warning") for code in codes]
+    assert list(EXECUTOR.check(on_pods(PLANS["cpu-1x2"], handshake_seconds=seconds))) == []

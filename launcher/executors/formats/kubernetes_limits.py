@@ -14,11 +14,13 @@ from launcher.spec.plan import LaunchPlan, RunPlan
 __all__ = ["cannot", "kubernetes_limits"]
 
 _TEMPLATE = "launch.template"
+_PULLING = 300
+"""Seconds that an image of PyTorch takes to arrive: about 10 GB at some 50 MB/s, and its unpacking."""
 
 
 def kubernetes_limits(plan: RunPlan) -> tuple[Problem, ...]:
     """Everything of the plan that no pod can be asked for."""
-    return (*_places(plan), *_image(plan), *_mounts(plan), *_template(plan))
+    return (*_places(plan), *_patience(plan), *_image(plan), *_mounts(plan), *_template(plan))
 
 
 def cannot(path: str, message: str, *because: str, hint: str) -> Problem:
@@ -39,6 +41,19 @@ def _places(plan: RunPlan) -> Iterator[Problem]:
     if layout.devices is not None and layout.device_kind != "cpu":
         message = "`cluster.devices` with `launch.executor: kubernetes`: the device plugin chooses devices"
         yield cannot("cluster.devices", message, hint=f"write devices_per_node: {layout.devices_per_node}")
+
+
+def _patience(plan: RunPlan) -> Iterator[Problem]:
+    """Pods come when there is room for them and their image is pulled; the first one must wait for the last."""
+    seconds = plan.launch.handshake_seconds
+    if plan.layout.num_nodes > 1 and seconds < _PULLING:
+        yield Problem(
+            code="short-handshake",
+            severity="warning",
+            path="launch.timeouts.handshake",
+            message=f"pods wait {seconds:g} s for one another, and some may still pull their image or wait for a node",
+            hint="write `timeouts: {handshake: 15 min}` under launch",
+        )
 
 
 def _image(plan: RunPlan) -> Iterator[Problem]:
