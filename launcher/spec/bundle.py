@@ -13,6 +13,7 @@ __all__ = [
     "PYTHON",
     "RUN_DIR",
     "RUN_ID",
+    "SETUP_MARK",
     "LaunchBundle",
     "NodeCommand",
     "encoded",
@@ -34,6 +35,9 @@ PYTHON = "\0python\0"
 
 RUN_ID = "\0run-id\0"
 """Stands for a name that schedulers take, one per RUN_DIR: letters, digits and `-` only."""
+
+SETUP_MARK = "BATCHWRIGHT_SETUP"
+"""Variable with the names of those that launch.setup has exported, by which they get past the allow-list."""
 
 _PLACE = re.compile(r"\0(?P<name>[a-z-]+)(?P<encodings>(?:\|[a-z]+)*)\0")
 _JSON_PLACE = re.compile(r"\\u0000(?P<name>[a-z-]+)(?P<encodings>(?:\|[a-z]+)*)\\u0000")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from launcher.errors import Problem
-from launcher.spec.bundle import PYTHON, RUN_DIR
+from launcher.spec.bundle import PYTHON, RUN_DIR, SETUP_MARK
 from launcher.spec.place import ContainerPlan
 from launcher.spec.plan import RunPlan
 from launcher.spec.shell import quote
@@ -48,12 +48,14 @@ def wrapped(plan: RunPlan, words: tuple[str, ...]) -> tuple[str, ...]:
 def setup_script(setup: tuple[tuple[str, ...], ...]) -> str:
     """Text for `bash -lc TEXT PYTHON WORDS...`: every setup command in one login shell, and then the words in it.
 
-    The folder of the interpreter that stands for the shell's name comes first on PATH, whatever a profile has made
-    of PATH, so that the engine's tool is the one that belongs to it.
+    SETUP_MARK names the variables that are new then: the node program hands these on, whatever they are called. The
+    folder of the interpreter that stands for the shell's name comes first on PATH, whatever a profile has made of
+    PATH, so that the engine's tool is the one that belongs to it.
     """
-    lines = [" ".join(map(quote, command)) for command in setup]
+    commands = (" ".join(map(quote, command)) for command in setup)
+    new = f'export {SETUP_MARK}="$(compgen -e | grep -vxF -e "$before")"'
     first = 'case "$0" in */*) PATH="${0%/*}:$PATH" ;; esac'
-    return " && ".join([*lines, first, 'exec "$@"'])
+    return " && ".join(['before="$(compgen -e)"', *commands, new, first, 'exec "$@"'])
 
 
 def _in_container(plan: RunPlan, words: tuple[str, ...]) -> tuple[str, ...]:

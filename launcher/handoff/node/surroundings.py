@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from launcher.handoff.environment import job_environment
 from launcher.handoff.processes import NODE_MARK
+from launcher.spec.bundle import SETUP_MARK
+from launcher.spec.caller import NEVER
 
 __all__ = ["node_environment"]
 
@@ -39,14 +41,14 @@ def node_environment(
 ) -> dict[str, str]:
     """The whole environment of one node's command.
 
-    own: what the node program was started with. caller: what the person's shell hands on; it wins, except about the
-    machine itself. secrets: values of pass_env, where they did not come by name. first_on_path: folders before all.
+    own: what the node program was started with; names that launch.setup has brought into it are listed in SETUP_MARK.
+    caller: what the person's shell hands on; it wins, except about the machine itself and over launch.setup.
+    secrets: values of pass_env, where they did not come by name. first_on_path: folders before all.
     """
-    mine = job_environment(environ=own, rendered={}, pass_env=pass_env)
-    merged = {
-        **mine,
-        **{name: text for name, text in caller.items() if not (name in mine and _OWN.fullmatch(name))},
-    }
+    loaded = [name for name in own.get(SETUP_MARK, "").split() if not name.startswith(NEVER)]
+    mine = job_environment(environ=own, rendered={}, pass_env=(*pass_env, *loaded))
+    kept = {name for name in mine if name in loaded or _OWN.fullmatch(name)}
+    merged = {**mine, **{name: text for name, text in caller.items() if name not in kept}}
     for name in _FOLDERS:
         if name in mine and name in caller:
             merged[name] = _joined(mine[name], caller[name])
@@ -54,7 +56,7 @@ def node_environment(
     return job_environment(
         environ={**merged, **secrets},
         rendered={**job, **rendered, NODE_MARK: str(node)},
-        pass_env=(*pass_env, *secrets),
+        pass_env=(*pass_env, *secrets, *loaded),
         first_on_path=first_on_path,
     )
 
