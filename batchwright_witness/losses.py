@@ -32,7 +32,7 @@ class Losses:
         self._any = False
         self._waiting: list[Any] = []
         self._asked: deque[_Asked] = deque()
-        self._known: deque[tuple[int, bool, float]] = deque()
+        self._known: list[tuple[int, bool, float]] = []
 
     def take(self, loss: Any) -> None:
         """A loss that goes backward: a tensor of one number, or anything else, which is passed over."""
@@ -64,8 +64,7 @@ class Losses:
             if wait:
                 asked.arrived.synchronize()
             self._known.append((asked.step, bool(asked.host.item()), asked.at))
-        told = list(self._known)
-        self._known.clear()
+        told, self._known = self._known, []
         return told
 
 

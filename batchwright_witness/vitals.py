@@ -50,6 +50,8 @@ class Vitals:
         """How many DeepSpeed engines are at work: the optimizer steps inside them are theirs."""
         self._stop, self._checkpoint = stop, checkpoint
         self._steps: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._most = 0
+        """Steps of the optimizer that did most."""
         self._backward = False
         self._saved_at = 0
 
@@ -61,18 +63,21 @@ class Vitals:
     def begins_step(self, owner: Any, earlier: Callable[[], int | None]) -> None:
         """An optimizer is about to step; `earlier` steps were done by another process."""
         if owner not in self._steps:
-            self._steps[owner] = earlier() or 0
+            self._steps[owner] = done = earlier() or 0
+            self._most = max(self._most, done)
         self.pulse.enters("optimizer")
 
     @_harmless
     def stepped(self, owner: Any) -> None:
         """An optimizer step has been done."""
         number = self._steps[owner] = self._steps.get(owner, 0) + 1
+        self._most = max(self._most, number)
         self.losses.close(number, time.time())
         self._look(wait=False)
-        self.pulse.finite = {True: "false", False: "true"}[self.health.bad > 0]
-        self.pulse.stepped(steps=max(self._steps.values()), skipped=0)
-        self._end_if_hopeless()
+        self.pulse.finite = "false" if self.health.bad else "true"
+        self.pulse.stepped(steps=self._most)
+        if self.health.bad:
+            self._end_if_hopeless()
 
     @_harmless
     def skipped(self, owner: Any) -> None:
@@ -80,7 +85,7 @@ class Vitals:
         self._steps.setdefault(owner, 0)
         self.losses.forget()
         self.health.skips()
-        self.pulse.stepped(steps=max(self._steps.values()), skipped=self.health.skipped)
+        self.pulse.stepped(steps=self._most, skipped=self.health.skipped)
         self._end_if_hopeless()
 
     def backward_begins(self, loss: Any) -> bool:
@@ -108,7 +113,7 @@ class Vitals:
         finite = all_finite(_parameters(list(self._steps)))
         if finite or (finite is None and not self.health.bad):
             return
-        self.health.first = self.health.first if self.health.bad else max(self._steps.values())
+        self.health.first = self.health.first if self.health.bad else self._most
         whose = f"the loss of rank {self.rank}" if self.health.bad else f"a parameter on rank {self.rank}"
         self._end("loss-not-finite", self.health.unsaved(whose=whose, checkpoint=self._kept()))
 
@@ -122,11 +127,9 @@ class Vitals:
             self.health.steps(step, finite=finite, at=at)
 
     def _end_if_hopeless(self) -> None:
-        if self.health.bad or self.health.skipped:
-            step = max(self._steps.values())
-            whose = f"the loss of rank {self.rank}"
-            if found := self.health.verdict(whose=whose, step=step, checkpoint=self._kept):
-                self._end(*found)
+        whose = f"the loss of rank {self.rank}"
+        if found := self.health.verdict(whose=whose, step=self._most, checkpoint=self._kept):
+            self._end(*found)
 
     def _kept(self) -> str | None:
         return self._checkpoint(self.health.good_until)

@@ -75,7 +75,7 @@ class Guard:
 
     def _decide_on_stall(self, beats: list[Beat]) -> None:
         now = self._clock()
-        total = self._plan.data["total_steps"]
+        total = self._plan.data.get("total_steps")
         allowed = allowed_seconds(beats, stall_seconds=self._plan.launch.stall_seconds, total_steps=total)
         if allowed is None:
             self._moved = now

@@ -64,7 +64,8 @@ def show_duration(seconds: float) -> str:
 def error_context(*, log: str, error: str) -> tuple[str, ...]:
     """The lines of a log that lead up to an error: its traceback if it has one, else the last lines.
 
-    Engines print a page of their own after the traceback that a person is looking for.
+    Engines print a page of their own after the traceback that a person is looking for. Lines of the error below its
+    first one belong to it.
     """
     lines = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line).rstrip() for line in log.splitlines()]
     lines = [line for line in lines if line]
@@ -72,7 +73,16 @@ def error_context(*, log: str, error: str) -> tuple[str, ...]:
     ends = [at for at, line in enumerate(lines) if first and line.endswith(first)]
     if not ends:
         return tuple(lines[-_TAIL_LINES:])
-    end = ends[0]
+    end = _with_the_rest(lines, ends[0], error)
     starts = [at for at, line in enumerate(lines[: end + 1]) if "Traceback (most recent call last)" in line]
     start = max(starts[-1] if starts else 0, end + 1 - _TAIL_LINES)
     return tuple(lines[start : end + 1])
+
+
+def _with_the_rest(lines: Sequence[str], end: int, error: str) -> int:
+    """Index of the error's last line, where its further lines follow."""
+    for rest in error.strip().splitlines()[1:]:
+        if end + 1 >= len(lines) or not rest.strip() or not lines[end + 1].endswith(rest.strip()):
+            break
+        end += 1
+    return end

@@ -200,7 +200,7 @@ class Run:
         self._began = time.perf_counter()
         self._vitals.pulse.enters("data")
         micro_batches, weight = share.load(samples_before=self.samples, size=size)
-        self._vitals.pulse.has_batch()
+        self._vitals.pulse.enters("forward")
         self._loss = 0.0
         self._step = Step(
             number=self._number + 1,
