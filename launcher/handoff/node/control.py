@@ -28,6 +28,8 @@ class Verdict:
     words: str
     cause: int | None = None
     """Number of the node that brought it about."""
+    rank: int | None = None
+    """Its rank that did, where it was one."""
 
 
 class Control:
@@ -93,8 +95,10 @@ class Control:
         """A connection ended."""
         raise NotImplementedError
 
-    def order_end(self, words: str, *, code: int = 1) -> None:
-        """Ends the job, with these words and this exit code."""
+    def order_end(
+        self, words: str, *, code: int = 1, cause: int | None = None, rank: int | None = None
+    ) -> None:
+        """Ends the job, with these words and this exit code. cause, rank: node and rank that they tell of."""
         raise NotImplementedError
 
     def close(self, verdict: Verdict) -> None:
@@ -137,10 +141,12 @@ class MainControl(Control):
         """Other nodes whose end is not known yet."""
         return set(self.lines) - set(self.ends)
 
-    def order_end(self, words: str, *, code: int = 1) -> None:
+    def order_end(
+        self, words: str, *, code: int = 1, cause: int | None = None, rank: int | None = None
+    ) -> None:
         """Whatever the nodes say of it afterwards."""
         if self._ordered is None:
-            self._ordered = Verdict(exit=code, words=words)
+            self._ordered = Verdict(exit=code, words=words, cause=cause, rank=rank)
             self.announce(words)
             self._end_all()
             self.tell_to_end()
@@ -160,7 +166,8 @@ class MainControl(Control):
                 self._end_all()
                 self.tell_to_end()
         elif message["kind"] == "end":
-            self.order_end(str(message.get("message")), code=int(message.get("exit") or 1))
+            about = {name: message.get(name) for name in ("cause", "rank")}
+            self.order_end(str(message.get("message")), code=int(message.get("exit") or 1), **about)
         else:
             super().hear(node, message)
 
@@ -188,7 +195,7 @@ class MainControl(Control):
             return self._ordered
         if cause is None:
             return Verdict(exit=0, words="")
-        return Verdict(exit=cause.exit, words=cause.words, cause=cause.node)
+        return Verdict(exit=cause.exit, words=cause.words, cause=cause.node, rank=cause.rank)
 
     def close(self, verdict: Verdict) -> None:
         """Tells everybody how the job ended."""
@@ -219,9 +226,11 @@ class MemberControl(Control):
         self._main = main
         self._started = clock()
 
-    def order_end(self, words: str, *, code: int = 1) -> None:
+    def order_end(
+        self, words: str, *, code: int = 1, cause: int | None = None, rank: int | None = None
+    ) -> None:
         """Asks the main node to end the job with these words."""
-        self.send({"kind": "end", "message": words, "exit": code})
+        self.send({"kind": "end", "message": words, "exit": code, "cause": cause, "rank": rank})
         self.tell_to_end()
 
     def about_to_end(self) -> None:

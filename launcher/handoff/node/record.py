@@ -50,8 +50,8 @@ def record_end(
 ) -> str | None:
     """Writes how a node ended; why not, when it cannot.
 
-    launch: which launch it belonged to. started: None where its command never was. verdict: of the whole job, in the
-    main node's record.
+    launch: which launch it belonged to. started: None where its command never was. verdict: of the whole job, where
+    this node knows it first.
     """
     facts: dict[str, Any] = {
         "node": end.node,
@@ -65,7 +65,12 @@ def record_end(
         "launch": launch,
     }
     if verdict is not None:
-        facts["job"] = {"exit": verdict.exit, "message": verdict.words, "node": verdict.cause}
+        facts["job"] = {
+            "exit": verdict.exit,
+            "message": verdict.words,
+            "node": verdict.cause,
+            "rank": verdict.rank,
+        }
     try:
         write_atomically(_record(run, end.node), json.dumps(facts, indent=1) + "\n")
     except OSError as error:
@@ -74,12 +79,16 @@ def record_end(
 
 
 def job_verdict(run: Path) -> Verdict | None:
-    """How the whole job ended, as its main node wrote it down; None where it could not."""
-    try:
-        job = json.loads(_record(run, 0).read_text(encoding="utf-8"))["job"]
-        return Verdict(exit=int(job["exit"]), words=str(job["message"]), cause=job["node"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    """How the whole job ended, as its main node wrote it down, or another one that lost it; None where nobody could."""
+    for path in sorted(run.glob("nodes/*.json"), key=lambda path: (len(path.name), path.name)):
+        try:
+            job = json.loads(path.read_text(encoding="utf-8"))["job"]
+            return Verdict(
+                exit=int(job["exit"]), words=str(job["message"]), cause=job["node"], rank=job["rank"]
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 def refused_main(run: Path, *, launch: str, now: float) -> str | None:

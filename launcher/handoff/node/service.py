@@ -182,9 +182,10 @@ def _run(order: NodeOrder, command: JobCommand, control: Control, *, wake: int, 
 def _write_down(order: NodeOrder, control: Control, end: NodeEnd, verdict: Verdict, started: float) -> None:
     """The end of this node; on the main node, of the job and of the nodes that cannot write theirs any more."""
     lost = [each for each in control.ends.values() if each.lost]
+    known = verdict if control.is_main or control.main_is_lost else None
     whys = [
-        *(record_end(order.run, each) for each in lost),
-        record_end(order.run, end, started=started, verdict=verdict if control.is_main else None),
+        *(record_end(order.run, each, launch=order.launch) for each in lost),
+        record_end(order.run, end, launch=order.launch, started=started, verdict=known),
     ]
     for why in filter(None, whys):
         say(why)

@@ -27,7 +27,7 @@ def watch_over(
         return MemberWatch(here, control)
     wait = ANSWER_SECONDS + (_TRAVEL if order.num_nodes > 1 else 0.0)
     guard = Guard(order.plan, say=say, folder=str(order.run), answer_seconds=wait)
-    return MainWatch(guard, here, control)
+    return MainWatch(guard, here, control, per_node=order.plan.layout.devices_per_node)
 
 
 class _Watch:
@@ -87,10 +87,16 @@ class MainWatch(_Watch):
     """Feeds the guard, and has the job ended when the guard says so."""
 
     def __init__(
-        self, guard: Guard, here: LocalRanks, control: Control, *, clock: Callable[[], float] = time.monotonic
+        self,
+        guard: Guard,
+        here: LocalRanks,
+        control: Control,
+        *,
+        per_node: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(here, control, clock=clock)
-        self._guard = guard
+        self._guard, self._per_node = guard, per_node
         control.on("beats", lambda _node, message: guard.see(message["beats"]))
         control.on("answers", lambda _node, message: guard.hear(message["answers"]))
 
@@ -104,4 +110,6 @@ class MainWatch(_Watch):
             self._here.ask()
             self._control.send({"kind": "ask"})
         if reason is not None:
-            self._control.order_end(reason)
+            late = self._guard.late.rank if self._guard.late is not None else None
+            cause = None if late is None else late // self._per_node
+            self._control.order_end(reason, cause=cause, rank=late)
