@@ -33,6 +33,8 @@ class Inspection:
         parameters, state, rates."""
         self.evaluated = False
         """Whether a module was put into evaluation mode after the first step."""
+        self.dropout = 0.0
+        """Largest share that a dropout layer leaves out, of those that the script has made."""
         self.unseen: list[str] = []
         self._numbers: dict[int, int] = {}
         self._done: Counter[int] = Counter()
@@ -76,7 +78,12 @@ class Inspection:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the record of this rank."""
-        return {"steps": self.steps, "evaluated": self.evaluated, "unseen": self.unseen}
+        return {
+            "steps": self.steps,
+            "evaluated": self.evaluated,
+            "dropout": self.dropout,
+            "unseen": self.unseen,
+        }
 
 
 def inspected() -> dict[str, Any] | None:
@@ -91,6 +98,7 @@ def inspect() -> None:
     calls: dict[str, Callable[[Inspection, ModuleType], None]] = {
         "torch._tensor": _losses,
         "torch.nn.modules.module": _evaluation,
+        "torch.nn.modules.dropout": _dropouts,
         "torch.nn.utils.clip_grad": _clipping,
         "torch.distributed.fsdp.fully_sharded_data_parallel": _sharded_clipping,
         "torch.optim.optimizer": _optimizers,
@@ -126,6 +134,19 @@ def _evaluation(found: Inspection, module: ModuleType) -> None:
         return original(self, mode)
 
     module.Module.train = train
+
+
+def _dropouts(found: Inspection, module: ModuleType) -> None:
+    """Layers as they are made: a look into forward would be part of what torch.compile compiles."""
+    owner = module._DropoutNd  # noqa: SLF001
+    original = owner.__init__
+
+    @functools.wraps(original)
+    def __init__(layer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(layer, *args, **kwargs)
+        found.dropout = max(found.dropout, float(layer.p))
+
+    owner.__init__ = __init__
 
 
 def _clipping(found: Inspection, module: ModuleType) -> None:

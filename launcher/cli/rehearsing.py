@@ -40,6 +40,7 @@ __all__ = ["SAVED", "Rehearsal"]
 SAVED = 2
 """Optimizer steps before evaluation and save: the first makes the optimizer's state, the second trains with it."""
 _EVERY = f"{SAVED} steps"
+_FIRST = "start-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +54,13 @@ class _Asked:
     steps: int
     """Of the first start."""
 
-    @property
-    def saves_in(self) -> Path:
-        """Folder that stands for the recipe's checkpoint directory."""
-        return self.folder / "checkpoints"
-
     def checkpoint(self) -> Path | None:
-        """What the first start saved; a script that was told the run folder may save there."""
+        """What the first start saved; a script that was told the run folder saves by the recipe's own name there."""
         if self.recipe.checkpoint is None:
             return None
-        own = self.folder / "start-1" / self.recipe.checkpoint.directory
-        return latest_checkpoint(self.saves_in) or (
-            latest_checkpoint(own) if own.is_relative_to(self.folder) else None
-        )
+        named = (self.folder / _FIRST / self.recipe.checkpoint.directory).resolve()
+        places = [_saves_in(self.folder), *([named] if named.is_relative_to(self.folder) else [])]
+        return next(filter(None, map(latest_checkpoint, places)), None)
 
 
 class Rehearsal:
@@ -105,7 +100,7 @@ class Rehearsal:
         if recipe.evaluation is not None:
             changes.append(f"evaluation.every={_EVERY}")
         if recipe.checkpoint is not None:
-            place = json.dumps(str(folder / "checkpoints"), ensure_ascii=False)
+            place = json.dumps(str(_saves_in(folder)), ensure_ascii=False)
             changes += [f"checkpoint.every={_EVERY}", f"checkpoint.directory={place}"]
         total = result.data["total_steps"]
         steps = SAVED + 1 if total is None else min(SAVED + 1, total)
@@ -139,7 +134,7 @@ class Rehearsal:
         *,
         seconds: float,
     ) -> RehearsalResult:
-        recipe, result, run = asked.recipe, asked.plan, asked.folder / "start-1"
+        recipe, result, run = asked.recipe, asked.plan, asked.folder / _FIRST
         ends = [first, *([second] if second else [])]
         parts: list[RehearsedPart] = [
             longest_part(result, first),
@@ -165,6 +160,11 @@ class Rehearsal:
             folder=str(asked.folder) if failed or self._keep else None,
             context=next((end.context for end in ends if end.exit), ()),
         )
+
+
+def _saves_in(folder: Path) -> Path:
+    """What stands for the recipe's checkpoint directory: in the run folder, which every node has."""
+    return folder / _FIRST / "checkpoints"
 
 
 def _resumed(recipe: Recipe, checkpoint: Path) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from launcher.cli.ordering import located
 from launcher.cli.surroundings import Surroundings
 from launcher.cli.trials import Scratch, try_out
 from launcher.errors import HandoffError, Problem
-from launcher.handoff.gradients import TOLERANCES, gradient_norm, ratio_words
+from launcher.handoff.gradients import DROPOUT_TOLERANCE, TOLERANCES, gradient_norm, ratio_words
 from launcher.handoff.signals import signals_as_bytes
 from launcher.handoff.trial import TrialEnd
 from launcher.planning.divisors import divisors
@@ -30,7 +30,6 @@ __all__ = ["SelfTest"]
 _UNCLIPPED = (
     1e30  # a bound that no gradient reaches: its norm is still computed where a script or an engine clips
 )
-_WITH_DROPOUT = 0.1
 
 
 class SelfTest:
@@ -74,32 +73,37 @@ class SelfTest:
         others = self._others(planned)
         if not others:
             return replace(nothing, words=_uncut(planned))
-        first, by_length = self._gradient(planned)
+        own = self._try(planned)
+        first = self._split(planned, own)
         for other in others:
             if (trial := self._try(other)).out_of_memory is None:
                 second = self._split(other, trial)
                 break
         else:
             return replace(nothing, words="every other split of the batch ran out of memory")
-        return self._judged(replace(nothing, splits=(first, second)), planned, other, by_length)
+        return self._judged(replace(nothing, splits=(first, second)), planned, other, own)
 
     def _judged(
-        self, found: SelfTestResult, planned: RunPlan, other: RunPlan, by_length: dict[str, int] | None
+        self, found: SelfTestResult, planned: RunPlan, other: RunPlan, own: TrialEnd
     ) -> SelfTestResult:
+        """own: the trial with the plan's split."""
         first, second = found.splits
         ratio = first.gradient_norm / second.gradient_norm
         tolerance = TOLERANCES[planned.precision.compute]
-        notes = list(_notes(planned, by_length))
-        if planned.model.dropout:
-            tolerance = max(tolerance, _WITH_DROPOUT)
-        found = replace(found, ratio=ratio, tolerance=tolerance, notes=tuple(notes))
+        found = replace(found, ratio=ratio, tolerance=tolerance, notes=tuple(_notes(planned, own)))
         if abs(ratio - 1) <= tolerance:
             return replace(found, verdict="passed")
-        again, _ = self._gradient(planned)
-        if abs(again.gradient_norm / first.gradient_norm - 1) > tolerance:
+        if (dropout := max(planned.model.dropout, own.dropout)) and abs(ratio - 1) <= DROPOUT_TOLERANCE:
             words = (
-                f"the same split twice has gradient norms {first.gradient_norm:.6g} and {again.gradient_norm:.6g}: "
-                "weights or samples of the first step are not seeded, and nothing can be compared"
+                f"the model has dropout ({dropout:g}), and each split draws its own masks: a ratio this near to 1 says "
+                "nothing; switch dropout off in the script for an answer"
+            )
+            return replace(found, verdict="unclear", words=words)
+        again = self._split(planned, self._try(planned)).gradient_norm
+        if abs(again / first.gradient_norm - 1) > tolerance:
+            words = (
+                f"the same split twice has gradient norms {first.gradient_norm:.6g} and {again:.6g}: weights or "
+                "samples of the first step are not seeded, and nothing can be compared"
             )
             return replace(found, verdict="unclear", words=words)
         words = ratio_words(ratio, planned=planned.batch, other=other.batch)
@@ -117,12 +121,6 @@ class SelfTest:
 
     def _plan(self, size: int) -> RunPlan:
         return plan(load_recipe(self._path, overrides=self._changes(size)), environ=self._around.environ)
-
-    def _gradient(self, result: RunPlan) -> tuple[SplitGradient, dict[str, int] | None]:
-        """What came of one split, and the lengths of the samples that were looked at."""
-        end = self._try(result)
-        found = (record.get("by_length") for record in end.records.values())
-        return self._split(result, end), next(filter(None, found), None)
 
     def _try(self, result: RunPlan) -> TrialEnd:
         """One optimizer step at the split of a plan, with gradients unclipped and no checkpoint of the recipe's."""
@@ -181,16 +179,12 @@ def _without_gradient(result: RunPlan, end: TrialEnd) -> Problem:
     )
 
 
-def _notes(planned: RunPlan, by_length: dict[str, int] | None) -> Iterator[str]:
-    if planned.model.dropout:
-        yield (
-            f"model.dropout is {planned.model.dropout:g}: both splits draw their own masks, so that only a ratio "
-            "far from 1 says anything; switch dropout off in the script for an exact answer"
-        )
+def _notes(planned: RunPlan, own: TrialEnd) -> Iterator[str]:
+    lengths = next((record["by_length"] for record in own.records.values() if record.get("by_length")), None)
     if not planned.launch.runtime:
         yield "samples are the script's own first ones; where all have one length, a mean of means passes too"
-    elif by_length and by_length["longest"] is not None:
-        longest, shortest = by_length["longest"], by_length["shortest"]
+    elif lengths and lengths["longest"] is not None:
+        longest, shortest = lengths["longest"], lengths["shortest"]
         if longest == shortest:
             yield f"all samples looked at are {longest} long; where all have one length, a mean of means passes too"
         else:

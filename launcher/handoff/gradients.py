@@ -7,10 +7,12 @@ import math
 from launcher.handoff.trial import TrialEnd
 from launcher.spec.plan import BatchPlan, RunPlan
 
-__all__ = ["TOLERANCES", "gradient_norm", "ratio_words"]
+__all__ = ["DROPOUT_TOLERANCE", "TOLERANCES", "gradient_norm", "ratio_words"]
 
 TOLERANCES = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 2e-2, "fp8": 5e-2}
 """How far from 1 the ratio may be: sums in another order. In fp32 a GPU may multiply in tf32, 10 bits of mantissa."""
+DROPOUT_TOLERANCE = 0.1
+"""How far the masks of dropout may move it: a ratio nearer to 1 says nothing then."""
 
 _NEAR = 0.05
 

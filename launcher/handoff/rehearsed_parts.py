@@ -15,7 +15,7 @@ from launcher.handoff.rehearsal import (
     same_step_fault,
 )
 from launcher.handoff.trial import TrialEnd
-from launcher.reporting.rehearse_text import RehearsedPart, show_size
+from launcher.reporting.rehearse_text import RehearsedPart, show_range, show_size
 from launcher.reporting.run_log import read_log, show_loss
 from launcher.spec.plan import RunPlan
 from launcher.spec.recipe import Recipe
@@ -131,7 +131,9 @@ def reload_parts(
     """Whether a second start goes on as if there had been no end. folder: holds the run folders of both."""
     reload, step = "reload", f"step {at + 1} again"
     if recipe.resume is None or not saved or second is None:
-        words = "the recipe has no `resume: {args: [...]}`" if recipe.resume is None else "nothing was saved"
+        words = (
+            "the recipe has no `resume: {args: [...]}`" if recipe.resume is None else "there is no checkpoint"
+        )
         if recipe.resume is not None and saved:
             words = f"the run is over before step {at + 1}"
         yield RehearsedPart(name=reload, verdict="not rehearsed", words=words)
@@ -150,9 +152,7 @@ def reload_parts(
     if fault:
         yield RehearsedPart(name=reload, planned=went_on, measured=took, verdict="failed", words=fault)
         return
-    yield RehearsedPart(
-        name=reload, planned=went_on, measured=f"the same to the last bit, {took}", verdict="passed"
-    )
+    yield RehearsedPart(name=reload, planned=went_on, measured=f"every bit, {took}", verdict="passed")
     losses = [line.loss for line in (*before, *again) if line.step == at + 1 and line.loss is not None]
     shown = f"loss {' and '.join(f'{loss:.6g}' for loss in losses)}" if len(losses) == 2 else "the same"
     yield _same_step(result, first, second, name=step, at=at, shown=shown)
@@ -167,7 +167,7 @@ def _same_step(
     planned = f"loss within {tolerance:g}"
     if fault is None:
         return RehearsedPart(name=name, planned=planned, measured=shown, verdict="passed")
-    if result.model.dropout:
+    if result.model.dropout or first.dropout:
         words = f"{fault}: the model has dropout, whose random numbers the script may not restore"
         return RehearsedPart(name=name, planned=planned, verdict="not rehearsed", words=words)
     words = f"{fault}: the restart takes other samples, or other random numbers"
@@ -180,7 +180,7 @@ def memory_part(result: RunPlan, ends: Sequence[TrialEnd]) -> RehearsedPart:
     name = "memory of a rank" if cpu else "device memory"
     planned = "unknown"
     if memory is not None:
-        planned = f"{show_size(memory.peak_bytes)} ({show_size(memory.low_bytes)} to {show_size(memory.high_bytes)})"
+        planned = show_range(memory.peak_bytes, memory.low_bytes, memory.high_bytes)
     if out := next((end.out_of_memory for end in ends if end.out_of_memory), None):
         return RehearsedPart(name=name, planned=planned, measured="out", verdict="failed", words=out)
     if peak is None:

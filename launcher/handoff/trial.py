@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from batchwright_witness.probing import ProbeOrder
+from launcher.handoff.guarding import Guard, local_guard
+from launcher.handoff.job import Ending
 from launcher.handoff.memory_failure import memory_failure
 from launcher.handoff.order import Order
 from launcher.handoff.outcome import exit_code, first_failure, log_tail, rank_ends
@@ -42,6 +44,12 @@ class TrialEnd:
     context: tuple[str, ...]
     """The last lines of what a failed job printed."""
 
+    @property
+    def dropout(self) -> float:
+        """Largest share that a dropout layer of the script leaves out, where its steps were inspected."""
+        seen = (record.get("inspected") or {} for record in self.records.values())
+        return max((each.get("dropout", 0.0) for each in seen), default=0.0)
+
 
 def run_trial(
     order: Order,
@@ -67,14 +75,25 @@ def run_trial(
         def keep(_stream: int, data: bytes) -> None:
             file.write(data)
 
-        ending = start_job(order, placed, directory=directory, wake=wake, output=keep, say=say)
-    seconds = clock() - began
-    ends, printed = rank_ends(directory), log_tail(log)
+        guard = local_guard(order.plan, folder=directory, shown=str(directory), say=say)
+        ending = start_job(
+            order, placed, directory=directory, wake=wake, output=keep, say=say, attendants=[guard]
+        )
+    return _trial_end(order, ending, guard.guard, directory=directory, seconds=clock() - began)
+
+
+def _trial_end(order: Order, ending: Ending, guard: Guard, *, directory: Path, seconds: float) -> TrialEnd:
+    """What records and log say; a guard's reason to end the job comes before what the ranks made of that."""
+    ends, printed = rank_ends(directory), log_tail(directory / "logs" / "launch.log")
     world_size, host = order.plan.layout.world_size, os.uname().nodename
     failure = first_failure(
         ends=ends, log=printed if ending.returncode else "", world_size=world_size, host=host
     )
     code = exit_code(returncode=ending.returncode, failure=failure, interrupted_by=ending.interrupted_by)
+    message = f"rank {failure.rank}: {_first(failure.error)}" if failure else f"exit code {code}"
+    context = error_context(log=printed, error=failure.error if failure else "")
+    if guard.reason is not None and ending.interrupted_by is None:
+        code, message, context = 1, guard.reason, guard.context
     failed = code != 0 and ending.interrupted_by is None
     return TrialEnd(
         exit=code,
@@ -82,8 +101,8 @@ def run_trial(
         out_of_memory=memory_failure(ends=ends, log=printed, world_size=world_size) if failed else None,
         records=_records(directory),
         seconds=seconds,
-        message=f"rank {failure.rank}: {_first(failure.error)}" if failure else f"exit code {code}",
-        context=error_context(log=printed, error=failure.error if failure else "") if failed else (),
+        message=message,
+        context=context if failed else (),
     )
 
 

@@ -9,7 +9,7 @@ from launcher.reporting.columns import table, wrapped
 from launcher.reporting.run_text import show_duration
 from launcher.spec.plain import to_plain
 
-__all__ = ["RehearsalResult", "RehearsedPart", "Verdict", "rehearsal_text", "show_size"]
+__all__ = ["RehearsalResult", "RehearsedPart", "Verdict", "rehearsal_text", "show_range", "show_size"]
 
 Verdict = Literal["passed", "failed", "not rehearsed"]
 _HEADER = ("", "planned", "measured", "verdict")
@@ -78,4 +78,11 @@ def rehearsal_text(found: RehearsalResult) -> list[str]:
 
 def show_size(size: int) -> str:
     """Bytes as GiB or MiB (powers of 2)."""
-    return f"{size / GIB:.2f} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"
+    return f"{size / GIB:.2f} GiB" if size >= GIB else f"{size / MIB:.{0 if size >= 100 * MIB else 1}f} MiB"
+
+
+def show_range(expected: int, low: int, high: int) -> str:
+    """Bytes and their range, all in one unit: `300 (220 to 600) MiB`."""
+    if expected >= GIB:
+        return f"{expected / GIB:.2f} ({low / GIB:.2f} to {high / GIB:.2f}) GiB"
+    return f"{expected / MIB:.0f} ({low / MIB:.0f} to {high / MIB:.0f}) MiB"

@@ -39,11 +39,21 @@ print(json.dumps({"failed": failed, "again": again, "other": other, "after": aft
         ({"BATCHWRIGHT_PROBE_STEPS": "3"}, ProbeOrder(steps=3, limit_bytes=None)),
         ({"BATCHWRIGHT_PROBE_STEPS": "3", "BATCHWRIGHT_PROBE_LIMIT": "5"}, ProbeOrder(3, 5)),
         ({"BATCHWRIGHT_PROBE_STEPS": "many"}, None),
+        (
+            {
+                "BATCHWRIGHT_PROBE_STEPS": "1",
+                "BATCHWRIGHT_PROBE_SAMPLES": "ragged",
+                "BATCHWRIGHT_PROBE_INSPECT": "1",
+            },
+            ProbeOrder(steps=1, samples="ragged", inspect=True),
+        ),
     ],
 )
 def test_the_order_comes_from_the_environment(environ, order):
-    """Without a number of steps a job is no probe."""
+    """Without a number of steps a job is no trial; what is ordered is what arrives."""
     assert probe_order(environ) == order
+    if order is not None:
+        assert order.environ() == environ
 
 
 def test_an_allocation_beyond_the_limit_fails(tmp_path):
