@@ -10,6 +10,7 @@ from launcher.errors import Problem
 from launcher.handoff.compiler import check_compiler
 from launcher.handoff.executables import find_executable
 from launcher.handoff.ports import why_not_listen
+from launcher.spec.caller import INSIDE_IMAGES
 from launcher.spec.plan import RunPlan
 
 __all__ = ["check_launch"]
@@ -23,8 +24,6 @@ _CURES = {
     "kubectl": ("launch.executor", "install kubectl and let it reach the cluster"),
     "apptainer": ("launch.container.runtime", "install apptainer, or load its module in launch.setup"),
 }
-_INSIDE_IMAGES = frozenset(("kubernetes",))
-"""Executors whose jobs see no folder and no variable of this machine."""
 
 
 def check_launch(
@@ -40,7 +39,7 @@ def check_launch(
     executables: command names that the engine and its commands need. beside: folder of our own interpreter.
     elsewhere: whether the job runs on other machines, which are asked themselves.
     """
-    if plan.launch.executor in _INSIDE_IMAGES:
+    if plan.launch.executor in INSIDE_IMAGES:
         return _check_executables(plan, executables, environ, beside)
     workdir = Path(plan.launch.workdir)
     if not workdir.is_dir():

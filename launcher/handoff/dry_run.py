@@ -36,6 +36,6 @@ def dry_run_lines(order: Order, directory: Path | None) -> list[str]:
         lines.append(f"on node {node.node_rank}, {shown_host(node)}")
         line = command_line(argv=node.argv, env=node.env, directory=plan.launch.workdir)
         lines.append(f"  {line}".replace("\0", ""))
-    if placed.nodes:
-        lines.append(f"  # and from the caller: {', '.join(sorted(caller_variables(order)))}")
+    if placed.nodes and (others := sorted(caller_variables(order))):
+        lines.append(f"  # and from the caller: {', '.join(others)}")
     return lines

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from launcher.handoff.order import Order
 from launcher.spec.bundle import LaunchBundle
-from launcher.spec.caller import HERE, SOFTWARE, allowed
+from launcher.spec.caller import HERE, INSIDE_IMAGES, SOFTWARE, allowed
 
 __all__ = ["LAUNCH", "caller_variables", "launch_papers", "remove_secrets", "secret_file"]
 
@@ -17,7 +17,7 @@ LAUNCH = "launch.json"
 
 def launch_papers(order: Order, placed: LaunchBundle) -> dict[str, str]:
     """launch.json, and one file of secrets per node where the bundle wants them; nothing for a job on this machine."""
-    if not placed.nodes:
+    if not placed.nodes or order.plan.launch.executor in INSIDE_IMAGES:
         return {}
     names = order.plan.launch.pass_env
     launch = {
@@ -38,6 +38,8 @@ def caller_variables(order: Order) -> dict[str, str]:
     With launch.setup or a container the software is the node's: PATH and its like stay as they are there.
     """
     launch = order.plan.launch
+    if launch.executor in INSIDE_IMAGES:
+        return {}
     left = HERE | SOFTWARE if launch.setup or launch.container is not None else HERE
     return {
         name: value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HERE", "NAMES", "NEVER", "PREFIXES", "SOFTWARE", "allowed"]
+__all__ = ["HERE", "INSIDE_IMAGES", "NAMES", "NEVER", "PREFIXES", "SOFTWARE", "allowed"]
 
 NAMES = frozenset(
     (
@@ -52,6 +52,9 @@ SOFTWARE = frozenset(
 """What a module load or an image is there to set."""
 
 _SECRET = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
+
+INSIDE_IMAGES = frozenset(("kubernetes",))
+"""Executors whose jobs see no folder and no variable of the caller's machine: what they need is in their image."""
 
 
 def allowed(name: str) -> bool:

@@ -65,11 +65,22 @@ def test_a_run_is_handed_over(person):
     assert json.loads((person.folder / "run" / "status.json").read_text())["state"] == "submitted"
 
 
+def test_nothing_of_the_caller_is_promised_to_pods(person):
+    """What an image brings is what a pod has: no list of the caller's variables is written, or shown before."""
+    person("run", "r.yaml", "--run-dir", "run")
+    assert not (person.folder / "run" / "launch.json").exists()
+    assert "KUBECONFIG" not in (person.folder / "run" / "environment.txt").read_text()
+    ran, _ = person("run", "r.yaml", "--dry-run")
+    assert "from the caller" not in ran.stdout
+
+
 def test_a_cluster_that_refuses_ends_the_run(person):
     """The code and the words are those of kubectl."""
     (person.folder / "bin" / "kubectl.exit").write_text("1")
     ran, _ = person("run", "r.yaml", "--run-dir", "run")
     assert ran.returncode == 1
+    assert "failed  `kubectl` ended with exit code 1 before any node had begun" in ran.stderr
+    assert "| create done" in ran.stderr
     assert json.loads((person.folder / "run" / "status.json").read_text())["state"] == "failed"
 
 
