@@ -20,7 +20,7 @@ PLANS = {
 }
 FOLDER = '/shared/a run\'s "$(id)" 100% \u00e9'
 TORCHRUN = find_plugin("launcher.engines", "torchrun")
-SRUN = "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --kill-on-bad-exit=0 --wait=0"
+SRUN = "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --kill-on-bad-exit=0 --wait=120"
 PLAIN = SlurmPlan(
     partition=None,
     account=None,

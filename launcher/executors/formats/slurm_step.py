@@ -1,7 +1,9 @@
 """srun: one task per node, each of them our node program, which ends the others itself.
 
-`--kill-on-bad-exit=0` and `--wait=0`: a node that ends does not take the others' grace away. `--cpu-bind=none`: one
-task starts all processes of a node, on all its processors. `--mpi=none`: no process of ours is MPI's.
+`--kill-on-bad-exit=0`, and `--wait` beyond the grace: a node that ends does not take the others' grace away. Nodes end
+together, so whoever has not by then is on a host that is gone, for which srun would wait until Slurm gives it up
+(SlurmdTimeout, 5 minutes and more). `--cpu-bind=none`: one task starts all processes of a node, on all its processors.
+`--mpi=none`: no process of ours is MPI's.
 
 Source: slurm@22.05 doc/man/man1/srun.1; pyxis@v0.20 README.md, "Usage".
 """
@@ -9,12 +11,16 @@ Source: slurm@22.05 doc/man/man1/srun.1; pyxis@v0.20 README.md, "Usage".
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 
 from launcher.executors.formats.site import wrapped
 from launcher.spec.bundle import PYTHON, RUN_DIR
 from launcher.spec.plan import RunPlan
 
 __all__ = ["node_program", "step_words"]
+
+_SLACK = 30
+"""Seconds that nodes may end apart: each notices a silent host by itself, and waits as long for SIGKILL to work."""
 
 
 def step_words(plan: RunPlan) -> tuple[str, ...]:
@@ -26,7 +32,7 @@ def step_words(plan: RunPlan) -> tuple[str, ...]:
         f"--ntasks={nodes}",
         "--ntasks-per-node=1",
         "--kill-on-bad-exit=0",
-        "--wait=0",
+        f"--wait={ceil(plan.launch.grace_seconds) + _SLACK}",
         "--cpu-bind=none",
         "--mpi=none",
         "--input=none",
