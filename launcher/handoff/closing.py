@@ -118,6 +118,7 @@ def _ended_elsewhere(run: Run, ending: Ending, *, now: float) -> Run:
         hosts=run.placed.hosts,
         num_nodes=run.order.plan.layout.num_nodes,
         returncode=ending.returncode,
+        program=run.placed.commands[0].argv[0],
         log=run.placed.log,
     )
     state: State = "failed" if end.exit else "done"
@@ -131,7 +132,7 @@ def _ended_elsewhere(run: Run, ending: Ending, *, now: float) -> Run:
         failure=end.failure,
         failed_host=end.host,
         message=end.message,
-        context=() if end.exit == _REFUSED else None,
+        context=() if end.exit == _REFUSED and end.host is not None else None,
     )
 
 

@@ -31,19 +31,25 @@ class JobEnd:
 
 
 def job_end(
-    directory: Path, *, hosts: Sequence[str], num_nodes: int, returncode: int, log: str | None = None
+    directory: Path,
+    *,
+    hosts: Sequence[str],
+    num_nodes: int,
+    returncode: int,
+    program: str,
+    log: str | None = None,
 ) -> JobEnd:
     """What the main node said last; where it is gone itself, what the others left, and who left nothing.
 
-    hosts: names by node number, as far as they are known. returncode: of the command that waited for the job. log: file
-    of the folder that the job prints to, where its scheduler writes one.
+    hosts: names by node number, as far as they are known. returncode: of the program that waited for the job. log:
+    file of the folder that the job prints to, where its scheduler writes one.
     """
     records = _records(directory)
     verdict = job_verdict(directory)
     if verdict is not None:
         record = records.get(-1 if verdict.cause is None else verdict.cause, {})
         host = str(record.get("host") or _name(verdict.cause, hosts)) if verdict.exit else None
-        failure = _failure(record) if verdict.exit else None
+        failure = _failure({**record, "exit": verdict.exit, "rank": verdict.rank}) if verdict.exit else None
         return JobEnd(exit=verdict.exit, message=verdict.words, host=host or None, failure=failure)
     code = shell_code(returncode)
     if code == _REFUSED and (refused := _refusals(records)):
@@ -55,6 +61,9 @@ def job_end(
         return JobEnd(exit=1, message="the job was cancelled before it started")
     if code == 0:
         return JobEnd(exit=0, message="")
+    if not any(directory.glob("nodes/*")):
+        message = f"`{program}` ended with exit code {code} before any node had begun"
+        return JobEnd(exit=_REFUSED, message=message)
     silent = [node for node in range(num_nodes) if node not in records]
     if silent:
         names = [
