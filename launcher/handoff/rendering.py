@@ -28,6 +28,9 @@ def write_bundle(
     placed = bundle.placed(str(target), python=python)
     papers = bundle_papers(plan=plan, bundle=bundle, placed=placed)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if placed.log is not None:
+        # a scheduler writes into a folder that is there, or not at all
+        (target / placed.log).parent.mkdir(mode=0o700, exist_ok=True)
     # the manifest first: whoever else renders into this folder now sees that it is one of ours
     for name, text in sorted(papers.items(), key=lambda item: item[0] != MANIFEST):
         write_atomically(target / name, text)
