@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from launcher.errors import Problem
 from launcher.executors.formats.site import container_problems, wrapped
-from launcher.spec.bundle import LaunchBundle
+from launcher.spec.bundle import MAIN_ADDRESS, LaunchBundle
 from launcher.spec.plan import RunPlan
 
 __all__ = ["EXECUTOR", "Local"]
@@ -36,11 +36,22 @@ class Local:
         )
 
     def render(self, plan: RunPlan, bundle: LaunchBundle) -> LaunchBundle:
-        """The bundle as it is, where the site wants nothing around its commands."""
-        if not plan.launch.setup and plan.launch.container is None:
+        """The bundle as it is for one node, where the site wants nothing around its command."""
+        launch = plan.launch
+        if plan.layout.num_nodes == 1 and not launch.setup and launch.container is None:
             return bundle
-        commands = tuple(replace(each, argv=wrapped(plan, each.argv)) for each in bundle.commands)
-        return replace(bundle, commands=commands)
+        return replace(
+            bundle,
+            commands=tuple(
+                replace(each, host=_named(each.host), argv=wrapped(plan, tuple(map(_named, each.argv))))
+                for each in bundle.commands
+            ),
+        )
 
 
 EXECUTOR = Local()
+
+
+def _named(word: str) -> str:
+    """With a name for a main node that nobody named: a person who types the commands has to know which one it is."""
+    return word.replace(MAIN_ADDRESS, "node-0")

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from launcher.handoff.launch_papers import caller_variables
-from launcher.handoff.order import Order, job_commands, placed_bundle
+from launcher.handoff.order import Order, job_commands, placed_bundle, with_callers_options
 from launcher.handoff.papers import run_papers, shown_host
 from launcher.handoff.run_folder import run_name
 from launcher.spec.shell import command_line
@@ -28,7 +28,8 @@ def dry_run_lines(order: Order, directory: Path | None) -> list[str]:
         lines += ["", f"{name}:", *(f"  {line}" for line in text.splitlines())]
     lines += ["", "would start"]
     for command, node in zip(job_commands(order, placed), placed.commands, strict=True):
-        lines.append(f"  {command_line(argv=command.argv, env=node.env, directory=command.directory)}")
+        env = with_callers_options(environ=order.environ, rendered=node.env)
+        lines.append(f"  {command_line(argv=command.argv, env=env, directory=command.directory)}")
         if not placed.nodes:
             others = sorted(name for name in command.env if name not in node.env)
             lines.append(f"  # and from the caller: {', '.join(others)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from launcher.executors.formats.bundle_papers import bundle_papers
 from launcher.handoff.environment import job_environment
 from launcher.handoff.launch_papers import caller_variables
-from launcher.handoff.order import Order, job_commands
+from launcher.handoff.order import Order, job_commands, with_callers_options
 from launcher.spec.bundle import LaunchBundle, NodeCommand
 from launcher.spec.shell import command_line
 
@@ -34,7 +34,8 @@ def commands_text(order: Order, placed: LaunchBundle) -> str:
     for command, node in zip(job_commands(order, placed), rendered, strict=True):
         if len(rendered) > 1:
             lines.append(f"# node {node.node_rank}, {node.host}")
-        lines.append(command_line(argv=command.argv, env=node.env, directory=command.directory))
+        env = with_callers_options(environ=order.environ, rendered=node.env)
+        lines.append(command_line(argv=command.argv, env=env, directory=command.directory))
     for node in placed.nodes:
         lines.append(f"# started by it on node {node.node_rank}, {shown_host(node)}")
         lines.append(command_line(argv=node.argv, env=node.env, directory=workdir).replace("\0", ""))

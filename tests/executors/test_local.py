@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from launcher.executors.local import EXECUTOR
-from launcher.spec.bundle import LaunchBundle, NodeCommand
+from launcher.spec.bundle import MAIN_ADDRESS, LaunchBundle, NodeCommand
 from launcher.spec.place import ContainerPlan
 from launcher.testing import changed, sample_plans
 
@@ -22,6 +22,20 @@ def test_several_nodes_are_a_warning():
     assert EXECUTOR.check(PLANS["cpu-1x2"]) == ()
     (problem,) = EXECUTOR.check(PLANS["gpu-8x8"])
     assert (problem.code, problem.severity) == ("not-yet-supported", "warning")
+
+
+def test_a_main_node_without_a_name_gets_one():
+    """Printed commands hold no placeholder: nobody fills it in where a person types them."""
+    commands = tuple(
+        NodeCommand(node_rank=rank, host=host, argv=("torchrun", "--master_addr", MAIN_ADDRESS), env={})
+        for rank, host in enumerate((MAIN_ADDRESS, "node-1"))
+    )
+    plan = changed(PLANS["gpu-8x8"], layout={"num_nodes": 2})
+    bundle = EXECUTOR.render(plan, LaunchBundle(files={}, commands=commands))
+    assert [(each.host, each.argv[2]) for each in bundle.commands] == [
+        ("node-0", "node-0"),
+        ("node-1", "node-0"),
+    ]
 
 
 def run_here(plan, *words, **environ):
