@@ -71,6 +71,10 @@ def _lines(record: RunRecord) -> list[str]:
     ]
     if alive and (late := rank_line(record.beats)):
         lines.append(late)
+    if record.state == "submitted" and record.plan.launch.executor == "kubernetes":
+        from launcher.handoff.rank_logs import pods_of
+
+        lines.append(f"            the cluster knows more: kubectl get pods {' '.join(pods_of(record))}")
     if record.state == "lost":
         lines.append(
             f"            process {record.status.get('pid')} that started it is gone and wrote no end"

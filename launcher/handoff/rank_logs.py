@@ -16,7 +16,7 @@ from launcher.handoff.run_record import RunRecord, read_run
 from launcher.spec.bundle import run_id
 from launcher.spec.shell import quote
 
-__all__ = ["print_log"]
+__all__ = ["pods_of", "print_log"]
 
 _LOOK_AGAIN = 0.2
 _BLOCK = 1 << 16
@@ -83,15 +83,19 @@ def _remote(
     return ("pdsh", "-N", "-R", "ssh", "-w", host, command.replace("%", "%%"))
 
 
-def _of_pods(record: RunRecord, rank: int | None, follow: bool, tail: int | None) -> tuple[str, ...]:
-    """The command that prints what the pods have printed; of one rank, what its pod has."""
-    layout = record.plan.layout
+def pods_of(record: RunRecord, rank: int | None = None) -> tuple[str, ...]:
+    """Options by which kubectl finds the pods of a run; of one rank, its pod."""
     selector = f"{LABEL}={run_id(str(record.directory))}"
     if rank is not None:
-        selector += f",batch.kubernetes.io/job-completion-index={rank // layout.devices_per_node}"
+        selector += f",batch.kubernetes.io/job-completion-index={rank // record.plan.layout.devices_per_node}"
+    return (*namespace_words(record.plan), "--selector", selector)
+
+
+def _of_pods(record: RunRecord, rank: int | None, follow: bool, tail: int | None) -> tuple[str, ...]:
+    """The command that prints what the pods have printed; of one rank, what its pod has."""
     return (
-        *("kubectl", "logs", *namespace_words(record.plan), "--selector", selector, "--prefix"),
-        *(f"--tail={-1 if tail is None else tail}", f"--max-log-requests={layout.num_nodes}"),
+        *("kubectl", "logs", *pods_of(record, rank), "--prefix"),
+        *(f"--tail={-1 if tail is None else tail}", f"--max-log-requests={record.plan.layout.num_nodes}"),
         *(("--follow",) if follow else ()),
     )
 

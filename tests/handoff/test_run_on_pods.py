@@ -110,6 +110,15 @@ def test_logs_are_the_pods(person):
     assert ran.stdout == "logs done\n"
 
 
+def test_the_cluster_is_asked_how_it_goes(person):
+    """`status` of a run that goes on without us says how to look."""
+    person("run", "r.yaml", "--run-dir", "run")
+    name = json.loads((person.folder / "run" / "bundle.json").read_text())["stop"][0][3]
+    ran, _ = person("status", "run")
+    assert ran.returncode == 0
+    assert f"kubectl get pods --selector batchwright-run={name}" in ran.stdout
+
+
 def test_a_run_is_ended_by_its_name(person):
     """Everything of the run, and nothing else."""
     person("run", "r.yaml", "--run-dir", "run")
