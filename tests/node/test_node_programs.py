@@ -66,6 +66,19 @@ def test_the_first_failure_ends_all(nodes):
     assert nodes.left() == []
 
 
+def test_the_others_are_told_before_the_grace_is_over(nodes, planned):
+    """What lingers on the node that failed first keeps no other node waiting."""
+    lingers = "(trap '' TERM; while :; do sleep 0.1; done) & until [ -e up ]; do sleep 0.1; done; exit 3"
+    polite = "trap 'touch saved; exit 0' TERM; touch up; while :; do sleep 0.05; done"
+    nodes.write(polite, lingers, plan=planned(2, launch={"timeouts": {"handshake": "20 s", "grace": "5 s"}}))
+    nodes.start_all()
+    nodes.until(nodes.work / "saved")
+    assert nodes.programs["1"].poll() is None
+    assert nodes.wait() == {"0": 3, "1": 3}
+    assert nodes.said(0).splitlines()[-1] == "the command on HOST (node 1) ended with exit code 3"
+    assert nodes.left() == []
+
+
 def test_a_request_to_end_reaches_all_nodes(nodes):
     """SIGTERM to one node program lets scripts on both nodes end in peace, and what does not is killed."""
     polite = "trap 'echo saved; exit 0' TERM; touch up; while :; do sleep 0.05; done"
