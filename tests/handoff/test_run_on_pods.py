@@ -75,11 +75,11 @@ def test_nothing_of_the_caller_is_promised_to_pods(person):
 
 
 def test_a_cluster_that_refuses_ends_the_run(person):
-    """The code and the words are those of kubectl."""
+    """In kubectl's own words, with the code of what was never started."""
     (person.folder / "bin" / "kubectl.exit").write_text("1")
     ran, _ = person("run", "r.yaml", "--run-dir", "run")
-    assert ran.returncode == 1
-    assert "failed  `kubectl` ended with exit code 1 before any node had begun" in ran.stderr
+    assert ran.returncode == 78
+    assert "nothing was started: `kubectl` ended with exit code 1 before any node had begun" in ran.stderr
     assert "| create done" in ran.stderr
     assert json.loads((person.folder / "run" / "status.json").read_text())["state"] == "failed"
 
