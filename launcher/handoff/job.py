@@ -96,7 +96,7 @@ def run_job(
     if asked := _asked_already(wake):
         return Ending(returncode=-asked, interrupted_by=asked, left_behind=())
     asking, followed = Asking(stop), GrowingFile(log) if log is not None else None
-    waited_for_all, answered = False, True
+    waited_for_all = False
     try:
         find = partial(processes_of_run, run=run, node=node)
         start = partial(start_command, survives=node is None)
@@ -116,17 +116,13 @@ def run_job(
     finally:
         asking.give_up()
         free_shared_memory(commands)
-        if stop and not waited_for_all:
-            answered = sweep(stop, seconds=grace_seconds + _ANSWER)
+        answered = not stop or waited_for_all or sweep(stop, seconds=grace_seconds + _ANSWER)
         if not answered:
             say("warning: not every host answered when it was asked to end the job")
-    return Ending(
-        # those that were ended because another one failed are not the cause
-        returncode=next((code for code in sorted(codes, key=_is_terminated) if code), 0),
-        interrupted_by=watch.interrupted_by,
-        left_behind=watch.left_behind,
-        answered=answered,
-    )
+    # those that were ended because another one failed are not the cause
+    code = next((code for code in sorted(codes, key=_is_terminated) if code), 0)
+    by, left = watch.interrupted_by, watch.left_behind
+    return Ending(returncode=code, interrupted_by=by, left_behind=left, answered=answered)
 
 
 def _follow(
