@@ -42,6 +42,8 @@ def remember_versions(arguments: argparse.Namespace, recipe: Recipe, order: Orde
     """Keeps the libraries' versions beside the recipe; where nothing can be written there, nothing is kept."""
     from launcher.discovery.versions import known_versions, versions_file
 
+    if not order.bundle.attached:
+        return  # handed over, and how it ends is not known
     now, known = _versions(order), known_versions(recipe)
     name = Path(arguments.recipe).name
     if not now or known.get(name) == now:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from batchwright_witness.probing import ProbeOrder
 from launcher.api import load_recipe, plan
 from launcher.cli.surroundings import Surroundings
-from launcher.cli.trials import Scratch, try_out
+from launcher.cli.trials import Scratch, once, try_out
 from launcher.handoff.rehearsal import latest_checkpoint, node_bytes
 from launcher.handoff.rehearsed_parts import (
     evaluation_part,
@@ -96,7 +96,7 @@ class Rehearsal:
 
     def _asked(self, recipe: Recipe, result: RunPlan, folder: Path) -> _Asked:
         """Evaluation and checkpoint after two steps, in a place of our own; the schedule keeps its length."""
-        changes = [*self._overrides]
+        changes = [*self._overrides, *once(recipe)]
         if recipe.evaluation is not None:
             changes.append(f"evaluation.every={_EVERY}")
         if recipe.checkpoint is not None:

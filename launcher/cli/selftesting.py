@@ -14,7 +14,7 @@ from batchwright_witness.probing import ProbeOrder
 from launcher.api import load_recipe, plan
 from launcher.cli.ordering import located
 from launcher.cli.surroundings import Surroundings
-from launcher.cli.trials import Scratch, try_out
+from launcher.cli.trials import Scratch, once, try_out
 from launcher.errors import HandoffError, Problem
 from launcher.handoff.gradients import DROPOUT_TOLERANCE, TOLERANCES, gradient_norm, ratio_words
 from launcher.handoff.signals import signals_as_bytes
@@ -48,11 +48,13 @@ class SelfTest:
         self._wake = -1
         self._folder = Path()
         self._trials = 0
+        self._once: tuple[str, ...] = ()
 
     def run(self) -> SelfTestResult:
         """Its result. Raises LauncherError where a job fails, Interrupted."""
         began = self._clock()
         recipe = load_recipe(self._path, overrides=self._overrides)
+        self._once = once(recipe)
         planned = plan(recipe, environ=self._around.environ)
         scratch = Scratch("selftest", planned.recipe_name, now=began)
         with signals_as_bytes() as self._wake, closing(scratch):
@@ -117,7 +119,7 @@ class SelfTest:
         return [each for each in found if each.verdict != "does-not-fit"][:3]
 
     def _changes(self, size: int) -> tuple[str, ...]:
-        return (*self._overrides, f"micro_batch_size={size}", "gradient_accumulation_steps=auto")
+        return (*self._overrides, *self._once, f"micro_batch_size={size}", "gradient_accumulation_steps=auto")
 
     def _plan(self, size: int) -> RunPlan:
         return plan(load_recipe(self._path, overrides=self._changes(size)), environ=self._around.environ)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from launcher.spec.plan import RunPlan
     from launcher.spec.recipe import Recipe
 
-__all__ = ["Interrupted", "Scratch", "try_out"]
+__all__ = ["Interrupted", "Scratch", "once", "try_out"]
 
 
 class Interrupted(Exception):  # noqa: N818 - somebody's wish
@@ -50,6 +50,15 @@ class Scratch:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._ours and not any(self._parent.iterdir()):
             self._parent.rmdir()
+
+
+def once(recipe: Recipe) -> tuple[str, ...]:
+    """Overrides by which a scheduler starts a trial once, however often it is to start the run."""
+    slurm = recipe.launch.slurm
+    if slurm is None:
+        return ()
+    again = {"launch.slurm.array=1": slurm.array > 1, "launch.slurm.requeue=false": slurm.requeue}
+    return tuple(change for change, needed in again.items() if needed)
 
 
 def try_out(

@@ -109,12 +109,13 @@ def save_part(
         return RehearsedPart(name=name, planned=planned, measured=measured, verdict="passed")
     if first.exit:
         return RehearsedPart(name=name, planned=planned, verdict="failed", words=_why(first))
-    words = (
-        f"the script was to save after step {at}, and the checkpoint directory is empty after step {steps}"
-    )
     if steps == at:
         words = f"the run is over with step {at}, and a trial ends inside its last step"
         return RehearsedPart(name=name, planned=planned, verdict="not rehearsed", words=words)
+    if result.launch.executor == "ssh" and result.layout.num_nodes > 1:
+        words = "nothing that was saved can be seen from this machine: the hosts may share no folder with it"
+        return RehearsedPart(name=name, planned=planned, verdict="not rehearsed", words=words)
+    words = f"the script was to save after step {at}, and nothing lies in the checkpoint directory after step {steps}"
     return RehearsedPart(name=name, planned=planned, verdict="failed", words=words)
 
 
