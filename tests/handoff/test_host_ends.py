@@ -4,7 +4,7 @@ from launcher.handoff.host_ends import job_end
 
 
 def end(folder):
-    return job_end(folder, hosts=(), num_nodes=2, returncode=0, log="logs/job.log")
+    return job_end(folder, hosts=(), num_nodes=2, returncode=0, program="sbatch", log="logs/job.log")
 
 
 def test_a_job_that_never_started_has_not_ended_well(tmp_path):
