@@ -1,7 +1,8 @@
 """Kubernetes: an Indexed Job with a headless Service, or Kubeflow's TrainJob, and a ConfigMap with what is rendered.
 
 `kubectl create` starts it and returns. Not `apply`: a run is one job, and where a job of that name exists already,
-`apply` would leave it as it is and report success.
+`apply` would leave it as it is and report success. `kubectl delete` with a cascade in the foreground returns once the
+pods are gone.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class Kubernetes:
             files={**pods.files, MANIFEST_FILE: manifest_text(documents)},
             commands=(NodeCommand(node_rank=0, host="localhost", argv=start, env={}),),
             nodes=pods.nodes,
-            stop=(("kubectl", "delete", kinds, RUN_ID, *where, "--ignore-not-found"),),
+            stop=(
+                ("kubectl", "delete", kinds, RUN_ID, *where, "--ignore-not-found", "--cascade=foreground"),
+            ),
             attached=False,
         )
 

@@ -246,7 +246,9 @@ def test_started_once_and_ended_by_name():
     assert placed.attached is False
     assert placed.hosts == ()
     assert placed.commands[0].argv == ("kubectl", "create", "--filename", f"{RUN}/{MANIFEST_FILE}")
-    assert placed.stop == (("kubectl", "delete", "job,configmap,service", NAME, "--ignore-not-found"),)
+    assert placed.stop == (
+        ("kubectl", "delete", "job,configmap,service", NAME, "--ignore-not-found", "--cascade=foreground"),
+    )
 
 
 SITE_JOB = {
@@ -421,3 +423,16 @@ def test_pods_need_patience(seconds, codes):
     problems = EXECUTOR.check(on_two_pods(handshake_seconds=seconds))
     assert [(problem.code, problem.severity) for problem in problems] == [(code, "warning") for code in codes]
     assert list(EXECUTOR.check(on_pods(PLANS["cpu-1x2"], handshake_seconds=seconds))) == []
+
+
+@pytest.mark.parametrize(("seconds", "refused"), [(30, True), (90, False), (600, False)])
+def test_a_site_may_wait_longer_not_shorter(seconds, refused):
+    """A kubelet that kills within launch.timeouts.grace would cut off a checkpoint."""
+    pod = {
+        "kind": "Pod",
+        "spec": {"terminationGracePeriodSeconds": seconds, "containers": [{"name": "t", "image": "i"}]},
+    }
+    plan = site(pod, container=None, grace_seconds=90.0, handshake_seconds=900.0)
+    assert [problem.code for problem in EXECUTOR.check(plan)] == ["template-conflict"] * refused
+    if not refused:
+        assert pod_of(rendered(plan)[1])["terminationGracePeriodSeconds"] == seconds

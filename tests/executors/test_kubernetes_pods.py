@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,8 @@ class Pods:
         self.config = {manifests["ConfigMap"]["metadata"]["name"]: manifests["ConfigMap"]["data"]}
         (folder / "claims" / "work").mkdir(parents=True)
 
-    def start(self, index, secrets=None):
-        """The process of a pod; its host is the one of its number."""
+    def start(self, index, secrets=None, *, known=True):
+        """The process of a pod; its host is the one of its number. known: whether its names are known already."""
         host = ("node-a", "node-b")[index]
         volumes = self.folder / POD_FOLDERS.format(index)
         volumes.mkdir()
@@ -54,12 +55,10 @@ class Pods:
             "volumes": str(volumes),
             "name": own,
             "index": index,
-            # what the cluster's DNS says of the headless Service, and what a kubelet writes about the pod itself
             "addresses": {
                 "localhost": "127.0.0.1",
-                f"{self.name}-0.{self.name}": self.lab.address("node-a"),
-                f"{self.name}-1.{self.name}": self.lab.address("node-b"),
                 own: self.lab.address(host),
+                **(self.names() if known else {}),
             },
         }
         place = self.folder / f"pod-{index}.json"
@@ -69,6 +68,19 @@ class Pods:
         return subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
+
+    def names(self):
+        """What the cluster's DNS says of the headless Service."""
+        return {
+            f"{self.name}-{at}.{self.name}": self.lab.address(host)
+            for at, host in enumerate(("node-a", "node-b"))
+        }
+
+    def know(self, index):
+        """A pod's names become known to it."""
+        # in place: the file is mounted by its inode
+        with (self.folder / POD_FOLDERS.format(index) / "hosts").open("a") as stream:
+            stream.writelines(f"{address} {name}\n" for name, address in self.names().items())
 
     def run_folder(self, index):
         """The pod's own run folder, as the host sees it."""
@@ -154,6 +166,22 @@ def test_values_and_secrets_arrive_in_pods(mended_lab, tmp_path):
         path for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith(("seen.", "pod-"))
     ]
     assert [path for path in kept if b"s3cret" in path.read_bytes()] == []
+    mended_lab.wait_empty()
+
+
+def test_names_that_are_known_late(mended_lab, tmp_path):
+    """A cluster's DNS learns of pods after they have started: they look again until the handshake is over."""
+    launch = {"script": str(SHOW), "runtime": False, "args": [], "timeouts": {"handshake": "30 s"}}
+    pods = Pods(
+        mended_lab, tmp_path, *TWO, *(f"launch.{key}={json.dumps(value)}" for key, value in launch.items())
+    )
+    started = [pods.start(index, known=False) for index in (0, 1)]
+    time.sleep(4)
+    assert [pod.poll() for pod in started] == [None, None]
+    for index in (1, 0):
+        pods.know(index)
+    codes, said = ended(started, seconds=90)
+    assert codes == [0, 0], "\n".join(said)
     mended_lab.wait_empty()
 
 

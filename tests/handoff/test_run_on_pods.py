@@ -125,5 +125,5 @@ def test_a_run_is_ended_by_its_name(person):
     ran, asked = person("stop", "run")
     assert ran.returncode == 0, ran.stderr
     name = json.loads((person.folder / "run" / "bundle.json").read_text())["stop"][0][3]
-    assert asked == ["delete", "job,configmap,service", name, "--ignore-not-found"]
+    assert asked == ["delete", "job,configmap,service", name, "--ignore-not-found", "--cascade=foreground"]
     assert json.loads((person.folder / "run" / "status.json").read_text())["state"] == "interrupted"

@@ -33,6 +33,7 @@ __all__ = [
     "namespace_words",
     "pod_names",
     "site_container",
+    "site_pod",
 ]
 
 KINDS = ("Job", "Pod", "TrainJob")
@@ -57,15 +58,20 @@ def pod_names(plan: RunPlan) -> tuple[str, ...]:
     return tuple(f"{RUN_ID}{middle}-{node}.{RUN_ID}" for node in range(plan.layout.num_nodes))
 
 
+def site_pod(plan: RunPlan) -> Mapping[str, Any]:
+    """What the site's manifest says of a pod; empty for a TrainJob, whose runtime says it."""
+    site = _site(plan)
+    found = inside(site, "spec") if site.get("kind") == "Pod" else inside(site, "spec", "template", "spec")
+    return found if isinstance(found, Mapping) else {}
+
+
 def site_container(plan: RunPlan) -> Mapping[str, Any]:
     """The first container of the site's manifest, which is the one that trains."""
-    site = _site(plan)
-    if is_train_job(plan):
-        found = inside(site, "spec", "trainer")
-    elif site.get("kind") == "Pod":
-        found = inside(site, "spec", "containers", 0)
-    else:
-        found = inside(site, "spec", "template", "spec", "containers", 0)
+    found = (
+        inside(_site(plan), "spec", "trainer")
+        if is_train_job(plan)
+        else inside(site_pod(plan), "containers", 0)
+    )
     return found if isinstance(found, Mapping) else {}
 
 
@@ -152,11 +158,6 @@ def _indexed_job(plan: RunPlan, pods: LaunchBundle | None, names: Sequence[str])
 
 def _pod(plan: RunPlan, pods: LaunchBundle | None, names: Sequence[str]) -> dict[str, Any]:
     site = site_container(plan)
-    settings = (
-        inside(_site(plan), "spec")
-        if _site(plan).get("kind") == "Pod"
-        else inside(_site(plan), "spec", "template", "spec")
-    )
     taken = _mounted(site)
     # what a site may well want otherwise
     ours = {
@@ -167,7 +168,7 @@ def _pod(plan: RunPlan, pods: LaunchBundle | None, names: Sequence[str]) -> dict
     return {
         "restartPolicy": "Never",
         "subdomain": RUN_ID,
-        **{key: value for key, value in ours.items() if not _written(settings, key)},
+        **{key: value for key, value in ours.items() if key not in site_pod(plan)},
         "containers": [
             {
                 "name": site.get("name", "train"),

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from launcher.errors import Problem
-from launcher.executors.formats.kubernetes_jobs import KINDS, is_train_job, job, site_container
+from launcher.executors.formats.kubernetes_jobs import (
+    KINDS,
+    is_train_job,
+    job,
+    site_container,
+    site_pod,
+)
 from launcher.executors.formats.merging import ABSENT, Conflict
 from launcher.executors.formats.pods import FOLDER, SHARED_MEMORY, mounts_of
 from launcher.spec.plan import LaunchPlan, RunPlan
@@ -103,9 +109,21 @@ def _template(plan: RunPlan) -> Iterator[Problem]:
             hint="give it a `kind: Job`, or the kind of the site's own jobs",
         )
         return
-    conflicts = [*job(plan, pods=None)[1], *_own_variables(plan.launch, site_container(plan))]
+    conflicts = [
+        *job(plan, pods=None)[1],
+        *_own_variables(plan.launch, site_container(plan)),
+        *_short_grace(plan),
+    ]
     for conflict in conflicts:
         yield _conflict(template.name, conflict)
+
+
+def _short_grace(plan: RunPlan) -> Iterator[Conflict]:
+    """A kubelet that kills before the job's own grace is over."""
+    written = site_pod(plan).get("terminationGracePeriodSeconds")
+    if isinstance(written, int) and written < plan.launch.grace_seconds:
+        wanted = f"at least {plan.launch.grace_seconds:g} (launch.timeouts.grace)"
+        yield Conflict("terminationGracePeriodSeconds", written, wanted)
 
 
 def _own_variables(launch: LaunchPlan, container: Mapping[str, Any]) -> Iterator[Conflict]:
