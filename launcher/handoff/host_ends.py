@@ -52,7 +52,7 @@ def job_end(
         failure = _failure({**record, "exit": verdict.exit, "rank": verdict.rank}) if verdict.exit else None
         return JobEnd(exit=verdict.exit, message=verdict.words, host=host or None, failure=failure)
     code = shell_code(returncode)
-    if code == _REFUSED and (refused := _refusals(records)):
+    if (refused := _refusals(records)) and len(refused) == len(records):
         first = refused[0]
         message = "\n".join(dict.fromkeys(str(each["error"]) for each in refused))
         return JobEnd(exit=_REFUSED, message=message, host=str(first.get("host") or "") or None)
