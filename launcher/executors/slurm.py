@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from launcher.errors import EngineError, Problem
 from launcher.executors.formats.slurm_limits import allocated_hosts, slurm_limits
-from launcher.executors.formats.slurm_options import cpus_per_node, job_options
+from launcher.executors.formats.slurm_options import job_options
 from launcher.executors.formats.slurm_script import job_script
 from launcher.executors.formats.slurm_step import node_program, step_words
 from launcher.spec.bundle import RUN_DIR, RUN_ID, LaunchBundle, NodeCommand, encoded
@@ -88,14 +88,12 @@ def _inside(plan: RunPlan, bundle: LaunchBundle, allocation: AllocationPlan) -> 
         "BATCHWRIGHT_MAIN_ADDRESS": written if written != "auto" and len(hosts) > 1 else hosts[0],
     }
     step, *options = step_words(plan)
-    cpus = cpus_per_node(plan)
     words = (
         step,
         f"--jobid={allocation.job}",
         "--overlap",
         f"--nodelist={','.join(hosts)}",
         *options,
-        *((f"--cpus-per-task={cpus}",) if cpus else ()),
         f"--export={','.join(dict.fromkeys((*sorted(NAMES), *env, *plan.launch.pass_env)))}",
     )
     start = NodeCommand(node_rank=0, host="localhost", argv=(*words, *node_program(plan)), env=env)

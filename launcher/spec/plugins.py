@@ -35,4 +35,9 @@ class Executor(Protocol):
         """What this executor cannot do for the plan."""
 
     def render(self, plan: RunPlan, bundle: LaunchBundle) -> LaunchBundle:
-        """The bundle with what the executor adds."""
+        """The bundle with what the executor adds.
+
+        An executor that only reaches the nodes keeps the engine's commands in `nodes` and puts its own into
+        `commands`, the words that end the job into `stop`, and into `log` the file that a scheduler writes. Each node
+        then runs `PYTHON -m batchwright_node RUN_DIR`. Whatever depends on the machine has to stand in the plan.
+        """

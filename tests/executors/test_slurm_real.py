@@ -251,7 +251,7 @@ def test_inside_an_allocation(slurm):
     said, code = slurm.told(["salloc", "--nodes=2", "bash", "-c", text], 120, PASSED="s p'ace")
     assert code == 0, said
     assert "has 2 nodes; the plan has 4 [allocation-differs]" in said
-    assert "refused 1\n" in said
+    assert "refused 78\n" in said
     assert "trained 0\n" in said
     assert "interrupted 130\n" in said
     assert [start["env"]["PASSED"] for start in slurm.starts(1)] == ["s p'ace", "s p'ace"]
