@@ -104,11 +104,11 @@ def test_a_host_that_dies_is_named_at_once(nodes):
     nodes.programs["1"].kill()
     began = time.monotonic()
     assert nodes.wait() == {"0": 1, "1": -9}
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     (words,) = nodes.said(0).splitlines()[1:]
     assert words.startswith("HOST (node 1) is gone: connection lost after ")
     assert nodes.record(0)["job"]["node"] == 1
-    until = time.monotonic() + 5
+    until = time.monotonic() + 10
     while nodes.left() and time.monotonic() < until:
         time.sleep(0.05)
     assert nodes.left() == []  # the kernel asks what the dead program had started to end

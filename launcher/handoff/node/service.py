@@ -118,7 +118,9 @@ def _meet(order: NodeOrder, own: Hello, wake: int) -> tuple[Control, str | None]
     say(
         f"all {order.num_nodes} nodes are here: {', '.join([own.host, *(names[node] for node in sorted(names))])}"
     )
-    control = MainControl(lines=meeting.lines, hosts=names, behind=meeting.behind, say=say)
+    control = MainControl(
+        lines=meeting.lines, hosts=names, behind=meeting.behind, claim=meeting.claim, say=say
+    )
     return control, next(iter(meeting.lines.values())).local
 
 
@@ -161,7 +163,7 @@ def _run(order: NodeOrder, command: JobCommand, control: Control, *, wake: int, 
             wake=wake,
             grace_seconds=grace_seconds,
             output=outlet.write,
-            say=say,
+            say=say if control.is_main else _nobody,  # everybody was asked
             attendants=attendants,
         )
         end = own_end(order, ending, control, host=host, log=outlet.tail, ranks=ranks)
@@ -177,6 +179,10 @@ def _run(order: NodeOrder, command: JobCommand, control: Control, *, wake: int, 
         control.announce(verdict.words)
     control.close(verdict)
     return verdict.exit
+
+
+def _nobody(_line: str) -> None:
+    """One node speaks for all."""
 
 
 def _write_down(order: NodeOrder, control: Control, end: NodeEnd, verdict: Verdict, started: float) -> None:

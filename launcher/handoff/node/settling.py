@@ -108,7 +108,9 @@ def _asked(control: Control, own: NodeEnd, number: int) -> NodeEnd:
 
 def _pause(files: Sequence[int], wake: int) -> int | None:
     """Until there is news, at most a second; the signal by which somebody asks to end."""
-    readable, _, _ = select.select(files, [], [], 1.0)
-    if wake not in readable:
+    waiting = select.poll()
+    for number in files:
+        waiting.register(number, select.POLLIN)
+    if wake not in {number for number, _ in waiting.poll(1000)}:
         return None
     return next((number for number in os.read(wake, 64) if number in ENDING), None)
