@@ -22,6 +22,7 @@ READS_ENVIRONMENT = {
     "launcher/discovery/host_facts.py",
     "launcher/discovery/machine.py",
     "launcher/discovery/slurm.py",
+    "launcher/handoff/doctor/collective_script.py",
     "launcher/runtime/world.py",
     "batchwright_node/__main__.py",
     "batchwright_witness/__main__.py",

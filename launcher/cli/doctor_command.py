@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from launcher.errors import Problem
     from launcher.handoff.order import Order
     from launcher.spec.checkup import Checkup
+    from launcher.spec.recipe import Recipe
 
 __all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
 
@@ -52,6 +53,8 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     recipe = load_recipe(arguments.recipe, overrides=arguments.set)
     order = make_order(recipe, around)
     found = _examined(order)
+    if found.ok and arguments.collective != "none":
+        found = _with_collective(found, recipe, order, around, everywhere=arguments.collective == "all")
     found = replace(found, problems=located(found.problems, recipe))
     if arguments.json:
         around.say(json.dumps(found.to_dict(), indent=1))
@@ -77,3 +80,39 @@ def _examined(order: Order) -> Checkup:
     told = {(problem.code, problem.path) for problem in found.problems}
     more = tuple(problem for problem in own if (problem.code, problem.path) not in told)
     return replace(found, problems=(*more, *found.problems))
+
+
+def _with_collective(
+    found: Checkup, recipe: Recipe, order: Order, around: Surroundings, *, everywhere: bool
+) -> Checkup:
+    """With the short all-reduce, where its machines are at hand."""
+    if not order.bundle.attached or _waits_in_a_queue(order):
+        words = "the all-reduce needs the job's machines: inside an allocation (salloc) doctor runs it"
+        return replace(found, notes=(*found.notes, words))
+    from contextlib import closing
+    from time import time
+
+    from launcher.cli.ordering import make_order
+    from launcher.cli.trials import Scratch
+    from launcher.handoff.doctor.collective import collective_recipe, run_collective
+    from launcher.handoff.signals import signals_as_bytes
+
+    around.tell(f"an all-reduce through {order.plan.launch.engine} ...")
+    scratch = Scratch("doctor", found.recipe_name, now=time())
+    with signals_as_bytes() as wake, closing(scratch):
+        small = collective_recipe(
+            recipe,
+            order.plan,
+            python=order.python,
+            everywhere=everywhere,
+            hostfile=scratch.folder / "hostfile",
+        )
+        started = make_order(small, around, measured=False)
+        result, problems = run_collective(
+            started, directory=scratch.folder / "collective", wake=wake, say=around.tell
+        )
+    return replace(found, collective=result, problems=(*found.problems, *problems))
+
+
+def _waits_in_a_queue(order: Order) -> bool:
+    return order.plan.launch.executor == "slurm" and order.plan.launch.allocation is None

@@ -6,6 +6,7 @@ Standard library only, Python 3.8 and later: sent as text to hosts where nothing
 from __future__ import annotations
 
 import array
+import errno
 import socket
 import struct
 import time
@@ -18,6 +19,8 @@ Request = Mapping[str, Any]
 
 _SIOCGIFCONF = 0x8912
 """Source: linux/sockios.h"""
+_NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH)
+"""Errors that do not go away when the other side comes up."""
 _IFREQ_BYTES = 40
 """Source: netdevice(7), struct ifreq on 64-bit Linux."""
 
@@ -172,5 +175,7 @@ def _connect(address: str, port: int, node: int, token: str, seconds: float) -> 
                 return {"connects": False, "why": "something else answers there"}
         except OSError as error:
             why = error.strerror or str(error)
+            if error.errno in _NO_WAY:
+                break
         time.sleep(0.1)
     return {"connects": False, "why": why}

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from functools import partial
 from typing import Any, Callable, Mapping  # noqa: UP035 - Python 3.8
@@ -67,15 +68,15 @@ def main(argv: list[str]) -> None:
     """Prints the facts that argv[1] asks for (JSON in base64; argv[2]: the node's number), and leaves.
 
     It does not wait for a check that hangs, and says all the rest before it waits for other nodes: the last line is
-    `done`. python_path of the request: folders in front of the path.
+    `done`. Of the request: python_path, folders in front of the path; leaves, whether to go when standard input ends.
     """
     from base64 import b64decode
 
     request = json.loads(b64decode(argv[1]))
     if len(argv) > 2:
         request["node"] = int(argv[2])
-    if sys.path and sys.path[0] == "":
-        del sys.path[0]  # the folder that the shell happens to start in
+    if request.get("leaves"):
+        threading.Thread(target=_leave_with_the_asker, daemon=True).start()
     sys.path[0:0] = [str(folder) for folder in request.get("python_path") or ()]
     checks = list(request.get("checks") or CHECKS)
     facts = collect({**request, "checks": [name for name in checks if name != MEETING]})
@@ -85,6 +86,13 @@ def main(argv: list[str]) -> None:
         facts = {**facts, **met, "failed": {**facts["failed"], **met["failed"]}, "began": facts["began"]}
     _say({**facts, "done": True})
     os._exit(0)
+
+
+def _leave_with_the_asker() -> None:
+    """Standard input ends when nobody waits for the answer any more."""
+    while os.read(0, 1 << 12):
+        pass
+    os._exit(1)
 
 
 def _say(facts: Mapping[str, Any]) -> None:

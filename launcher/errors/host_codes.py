@@ -40,4 +40,8 @@ HOST_CODES: dict[str, CodeInfo] = {
         "launch.network.interface names a network interface that a host does not have",
         "write the one that `batchwright doctor` shows, or `auto`",
     ),
+    "collective-failed": CodeInfo(
+        "the short all-reduce did not end in time, ended with an error, or gave a wrong sum",
+        "the message holds the first error; NCCL_DEBUG=INFO in launch.env tells more",
+    ),
 }

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from launcher.errors import Problem
-from launcher.reporting.columns import WIDTH, labelled, wrapped
+from launcher.reporting.columns import WIDTH, labelled
 from launcher.spec.checkup import Cell, Checkup, Collective, Row
 
 __all__ = ["doctor_lines"]
@@ -157,14 +157,15 @@ def _table(
 def _collective(found: Collective) -> list[str]:
     size = found.tensor_bytes / 2**20
     ranks = f"{found.world_size} rank{'s' if found.world_size != 1 else ''}"
-    head = f"all-reduce of {size:g} MiB over {ranks} through {found.engine} and {found.backend}: sum correct"
-    lines = [f"{head}, {found.seconds:.1f} s with its start"]
+    how = f"{size:g} MiB, {ranks}, {found.engine} over {found.backend}"
+    lines = [f"all-reduce  {how}   {found.seconds:.0f} s with its start"]
+    width = max(len(rate.host) for rate in found.hosts)
     for rate in found.hosts:
         words = [f"{_rate(rate.within)} within" if rate.within else "", _between(rate.between)]
         slow = f"  {_MARK}slowest" if rate.host == found.slowest else ""
-        shown = ", ".join(word for word in words if word) or "one rank alone"
-        lines.append(f"  {rate.host}: {shown}{slow}")
-    return [line for each in labelled("ring", lines) for line in wrapped(each, width=WIDTH, hang=10)]
+        shown = ", ".join(word for word in words if word) or "one rank, nothing to reduce"
+        lines.append(f"            {rate.host:<{width}}  {shown}{slow}")
+    return lines
 
 
 def _between(rate: float | None) -> str:

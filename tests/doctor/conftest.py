@@ -17,8 +17,14 @@ GIB = 2**30
 GOOD = {
     "interpreter": "/opt/train/bin/python",
     "versions": {
-        **{"python": "3.11.7", "torch": "2.13.0", "deepspeed": "0.19.8", "accelerate": "1.15.0"},
-        **{"transformers": "5.1.0", "batchwright": "0.1.0", "nccl": "2.27.3", "driver": "550.54"},
+        "python": "3.11.7",
+        "torch": "2.13.0",
+        "deepspeed": "0.19.8",
+        "accelerate": "1.15.0",
+        "transformers": "5.1.0",
+        "batchwright": "0.1.0",
+        "nccl": "2.27.3",
+        "driver": "550.54",
     },
     "devices": {"kind": "cuda", "count": 2, "names": ["NVIDIA H100 80GB HBM3"] * 2, "visible": None},
     "device_memory": [{"total_bytes": 80 * GIB, "used_bytes": 4 << 20, "processes": []}] * 2,
@@ -71,8 +77,13 @@ def cluster_plan():
     return changed(
         next(iter(sample_plans().values())),
         layout={
-            **{"num_nodes": 2, "devices_per_node": 2, "world_size": 4, "device": "h100-sxm-80gb"},
-            **{"device_kind": "cuda", "backend": "nccl", "devices": None},
+            "num_nodes": 2,
+            "devices_per_node": 2,
+            "world_size": 4,
+            "device": "h100-sxm-80gb",
+            "device_kind": "cuda",
+            "backend": "nccl",
+            "devices": None,
         },
         launch={"executor": "ssh", "hosts": ("node-a", "node-b"), "script": "train.py", "engine": "torchrun"},
     )
@@ -83,9 +94,7 @@ def examined(cluster_plan):
     """Compares answers with a plan as `doctor` does."""
 
     def compared(answers, *, plan=cluster_plan, cheap=False, port_written=False):
-        asked = Inquiry(
-            request={}, main_address="node-a", port=23456, port_written=port_written, cheap=cheap
-        )
+        asked = Inquiry(request={}, main_address="node-a", port=23456, port_written=port_written, cheap=cheap)
         return compare(plan=plan, answers=answers, asked=asked, reached_by="ssh", seconds=25.0)
 
     return compared

@@ -277,4 +277,6 @@ def test_a_compiler_for_deepspeed_on_cpu(examined, cluster_plan):
     compared = examined([good(0), with_facts(good(1), compiler=none)], plan=plan)
     assert codes(compared) == ["no-compiler"]
     assert compared.problems[0].because == ("node-b: no c++",)
-    assert examined([good(0), with_facts(good(1), compiler={**none, "built": True})], plan=plan).problems == ()
+    assert (
+        examined([good(0), with_facts(good(1), compiler={**none, "built": True})], plan=plan).problems == ()
+    )

@@ -63,7 +63,7 @@ def ask_command(
     process = subprocess.Popen(
         argv,
         env=dict(environ),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # ends with us, and with it what was asked
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -75,7 +75,7 @@ def ask_command(
             if answer is None:
                 continue
             answers[host] = answer
-            if answer.exit:  # the others need not wait for this one
+            if _in_vain(answer):  # the others need not wait for this one
                 until.append(time.monotonic() + _OTHERS_SECONDS)
             if all(each.facts.get("done") or each.exit is not None for each in answers.values()):
                 break
@@ -101,6 +101,13 @@ def _lines(process: subprocess.Popen[bytes], until: Sequence[float]) -> Iterator
                     selector.unregister(key.fileobj)
                 *whole, rest[key.fd] = (rest[key.fd] + read).split(b"\n")
                 yield from (line.decode(errors="replace").rstrip("\r") for line in whole)
+
+
+def _in_vain(answer: Answer) -> bool:
+    """Whether this host will not come to the main node's port."""
+    found = str((answer.of("network") or {}).get("main"))
+    loops = answer.of("node") not in (0, None) and found.startswith("127.")
+    return bool(answer.exit) or loops or (answer.of("main") or {}).get("connects") is False
 
 
 def _heard(line: str, answers: Mapping[str, Answer]) -> tuple[str, Answer | None]:

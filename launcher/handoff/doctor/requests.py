@@ -52,6 +52,7 @@ def inquiry(order: Order, *, run_parent: Path, cheap: bool) -> Iterator[Inquiry]
     with _mark(run_parent) as mark:
         request = {
             "checks": CHEAP if cheap else tuple(CHECKS),
+            "leaves": bool(hosts),
             "num_nodes": plan.layout.num_nodes,
             "main_address": address if hosts else None,
             "main_port": port,

@@ -25,7 +25,11 @@ for name, text in TEXTS:
         setattr(sys.modules[parent], last, module)
 module.main(sys.argv)
 """
-_UNPACK = "import base64,sys,zlib;exec(zlib.decompress(base64.b64decode(sys.argv.pop(1))).decode())"
+# the folder that the shell happens to start in is not searched
+_UNPACK = (
+    "import sys;sys.path[:]=filter(None,sys.path);import base64,zlib;"
+    "exec(zlib.decompress(base64.b64decode(sys.argv.pop(1))).decode())"
+)
 
 
 def asking_words(*, python: str, request: Mapping[str, Any]) -> tuple[str, ...]:
@@ -45,4 +49,4 @@ def asking_words(*, python: str, request: Mapping[str, Any]) -> tuple[str, ...]:
 
 def pdsh_text(words: Sequence[str]) -> str:
     """One argument for pdsh: words for the remote shell, and the node's number after them."""
-    return " ".join(map(quote, words)).replace("%", "%%") + " %n"
+    return f"exec {' '.join(map(quote, words))}".replace("%", "%%") + " %n"
