@@ -81,7 +81,8 @@ def on_every_host(
         ending = hosted.send(away)
         if ending.interrupted_by is not None:
             return ending
-        say(f"copied  the folder to {', '.join(hosts[node] for node in away)}: it is not shared")
+        say(f"copied  the folder to {', '.join(hosts[node] for node in away)}, where it is not shared")
+        say("        logs and records come back at the end; what else the script writes into it stays there")
         return job()
     finally:
         for host in hosted.bring_back(away):
@@ -106,8 +107,8 @@ class _Hosted:
         word = quote(f'"{launch["id"]}"')
         text = _LOOK.format(run=self._run_word, word=word, launch=LAUNCH, node=_NODE)
         remote = f"sh -c {quote(text)}".replace("%", "%%").replace(_NODE, "%n")
-        heard, ending = self._run((*self._pdsh("ssh"), "-N", remote))
-        lines = re.findall(r"^batchwright-node (\d+) (here|absent|other)\r?$", heard, re.MULTILINE)
+        heard, ending = self._run((*self._pdsh("ssh"), remote))
+        lines = re.findall(r"^\S+: batchwright-node (\d+) (here|absent|other)\r?$", heard, re.MULTILINE)
         states = {int(node): str(state) for node, state in sorted(lines, key=lambda line: int(line[0]))}
         if ending.interrupted_by is None and not states:
             raise HandoffError(self._unreachable(heard))
@@ -131,7 +132,7 @@ class _Hosted:
     def bring_back(self, nodes: Collection[int]) -> tuple[str, ...]:
         """Hosts that do not answer any more; of the others what they gathered is here. Secrets are removed there."""
         heard, _ = self._each(_FETCH, nodes, _GATHER.format(run=self._run_word))
-        return tuple(_failed(heard, code="255"))
+        return tuple(self._failed(heard, code="255"))
 
     @property
     def _run_word(self) -> str:
@@ -180,15 +181,20 @@ class _Hosted:
         )
         return b"".join(heard).decode(errors="replace"), ending
 
+    def _failed(self, heard: str, *, code: str = r"\d+") -> list[str]:
+        """Hosts whose command failed, as pdsh says it: `pdsh@here: node-b: ssh exited with exit code 255`."""
+        said = set(re.findall(rf"^pdsh@[^:]*: (\S+): .* exit code {code}$", heard, re.MULTILINE))
+        return [host for host in self.hosts if {host, host.partition(".")[0]} & said]
+
     def _unreachable(self, heard: str) -> list[Problem]:
         return [
             Problem(
                 code="host-unreachable",
                 message=f"`{host}` does not answer",
-                because=_said(heard, host, self.hosts),
+                because=_said(heard, host),
                 hint=f"try `ssh {host} true` by hand until it works without a question",
             )
-            for host in _failed(heard) or self.hosts
+            for host in self._failed(heard) or self.hosts
         ]
 
     def _not_copied(self, heard: str) -> list[Problem]:
@@ -196,10 +202,10 @@ class _Hosted:
             Problem(
                 code="node-papers",
                 message=f"`{self.directory}` cannot be copied to {host}",
-                because=_said(heard, host, self.hosts),
+                because=_said(heard, host),
                 hint="start from a folder that every host shares, or that can be made on each of them",
             )
-            for host in _failed(heard) or self.hosts
+            for host in self._failed(heard) or self.hosts
         ]
 
     def _taken(self, node: int) -> Problem:
@@ -225,18 +231,10 @@ class _TimeLimit:
         return time.monotonic() > self.deadline
 
 
-def _failed(heard: str, *, code: str = r"\d+") -> list[str]:
-    """Hosts whose command failed, as pdsh names them: `pdsh@here: node-b: ssh exited with exit code 255`."""
-    return list(dict.fromkeys(re.findall(rf"^pdsh@[^:]*: (\S+): .* exit code {code}$", heard, re.MULTILINE)))
-
-
-def _said(heard: str, host: str, hosts: Sequence[str]) -> tuple[str, ...]:
-    """What ssh or a shell said of one host: lines that name it, or no other."""
-    lines = [
-        line.strip() for line in heard.splitlines() if not line.startswith(("pdsh@", "batchwright-node "))
-    ]
-    others = [each for each in hosts if each != host]
-    found = (
-        line.removeprefix(f"{host}: ") for line in lines if line and not any(each in line for each in others)
+def _said(heard: str, host: str) -> tuple[str, ...]:
+    """What ssh or a shell said of one host; pdsh puts its name before each line, at times without its domain."""
+    names = {f"{host}: ", f"{host.partition('.')[0]}: "}
+    lines = (
+        line.removeprefix(name) for line in heard.splitlines() for name in names if line.startswith(name)
     )
-    return tuple(dict.fromkeys(found))[:4]
+    return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))[:4]

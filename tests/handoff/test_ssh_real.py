@@ -49,7 +49,7 @@ def test_a_folder_that_is_not_shared(jobs, tmp_path):
     setup = json.dumps([["export", "SITE=it's $(id)"]])
     ran = jobs.run(script, "launch.pass_env=[TOKEN]", f"launch.setup={setup}", run=run, TOKEN=TOKEN)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "copied  the folder to node-a, node-b: it is not shared" in ran.stderr
+    assert "copied  the folder to node-a, node-b, where it is not shared" in ran.stderr
     for rank in (0, 1):
         seen = json.loads((run / f"seen-{rank}.jsonl").read_text())
         assert seen["TOKEN"] == hashlib.sha256(TOKEN.encode()).hexdigest()
@@ -69,6 +69,24 @@ def test_a_folder_that_is_not_shared(jobs, tmp_path):
     refused = jobs.run(script, run=run.with_name("taken"))
     assert refused.returncode == 78, refused.stderr
     assert "taken` on node-b holds something else [directory-not-empty]" in refused.stderr
+
+
+def test_nobody_answers(jobs, tmp_path):
+    """Without a single host that answers nothing is started, and ssh's own words say why."""
+    for host in ("node-a", "node-b"):
+        jobs.lab.refuse(host)
+    words = jobs.words(jobs.script(WAITS), options=("--no-preflight", "--run-dir", str(tmp_path / "run")))
+    ran = subprocess.run(
+        words, cwd=jobs.folder, env=jobs.environ(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 78, ran.stderr
+    address = jobs.lab.address("node-b")
+    assert (
+        "`node-b` does not answer [host-unreachable]\n"
+        f"  ssh: connect to host {address} port 22: Connection refused\n"
+        "  hint: try `ssh node-b true` by hand until it works without a question\n"
+    ) in ran.stderr
+    assert status(tmp_path / "run")["exit"] == 78
 
 
 def test_the_rendered_line_starts_the_same_job(jobs, tmp_path):
