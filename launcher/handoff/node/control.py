@@ -6,6 +6,7 @@ yours), `verdict` (the main node to all, last: exit code and words). Others are 
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -127,9 +128,11 @@ class MainControl(Control):
         hosts: Mapping[int, str],
         behind: Mapping[int, float],
         say: Callable[[str], None],
+        claim: socket.socket | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(node=0, say=say, clock=clock)
+        self._claim = claim
         self.lines = dict(lines)
         self._hosts, self._behind = dict(hosts), dict(behind)
         self._started = clock()
@@ -201,6 +204,8 @@ class MainControl(Control):
         """Tells everybody how the job ended."""
         self.send({"kind": "verdict", "exit": verdict.exit, "words": verdict.words, "cause": verdict.cause})
         finish(self.lines.values())
+        if self._claim is not None:
+            self._claim.close()
 
     def _end_all(self) -> None:
         if not self._ending_said:

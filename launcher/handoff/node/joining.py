@@ -52,9 +52,11 @@ def join_meeting(order: NodeOrder, own: Hello, *, wake: int) -> Line:
             line.send({**own.to_message(), "time": time.time()})
             if _wait_for_go(line, order, wake, deadline + _ANSWER, tried):
                 return line
-        if words := refused_main(order.run, launch=order.launch, now=time.time()):
-            raise Told(words, exit=REFUSED)
         now = time.monotonic()
+        if words := refused_main(order.run, launch=order.launch, now=time.time()):
+            if "[nodes-absent]" in words and tried.addresses:  # it waited for us
+                raise _unreachable(order, own, tried)
+            raise Told(words, exit=REFUSED)
         if tried.is_loopback and now > started + min(_LOOPBACK, order.plan.launch.handshake_seconds / 2):
             raise _loopback(order, own, tried)
         if now > deadline:

@@ -37,6 +37,8 @@ class Meeting:
     problems: list[Problem] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
     unknown: list[Line] = field(default_factory=list)
+    claim: socket.socket | None = None
+    """Keeps the port from other jobs of ours as long as it is open."""
 
 
 def hold_meeting(
@@ -55,6 +57,7 @@ def hold_meeting(
     meeting = Meeting(own=own, problems=list(check(own)))
     deadline = time.monotonic() + order.plan.launch.handshake_seconds
     try:
+        meeting.claim = _claim(order, own)
         with _listen(order, own) as door, selectors.DefaultSelector() as selector:
             selector.register(door, selectors.EVENT_READ)
             selector.register(wake, selectors.EVENT_READ)
@@ -72,16 +75,46 @@ def hold_meeting(
         if not meeting.problems:
             _note_absent(order, meeting)
     except Asked as asked:
+        _let_go(meeting)
         _dismiss(meeting, {"kind": "asked", "by": own.name, "number": asked.number})
         raise
     except Refusal as error:
         meeting.problems.extend(error.problems)
     if meeting.problems:
+        _let_go(meeting)
         _dismiss(meeting, {"kind": "refused", "words": joined(meeting.problems)})
         raise Refusal(meeting.problems)
     for line in meeting.lines.values():
         line.send({"kind": "go"})
     return meeting
+
+
+def _claim(order: NodeOrder, own: Hello) -> socket.socket:
+    """The port, among jobs of ours on this host: until the engine listens, seconds after we stop, it looks free.
+
+    An abstract address: it is gone with this process, and another network namespace has its own. Source: unix(7).
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        claim.bind(f"\0batchwright-port-{order.main_port}")
+    except OSError:
+        claim.close()
+        raise _port_in_use(order, own, "another job of batchwright has it") from None
+    return claim
+
+
+def _let_go(meeting: Meeting) -> None:
+    if meeting.claim is not None:
+        meeting.claim.close()
+
+
+def _port_in_use(order: NodeOrder, own: Hello, reason: str) -> Refusal:
+    return refusal(
+        "port-in-use",
+        f"port {order.main_port} of {own.name}, the main node, cannot be listened on: {reason}",
+        path="launch.network.port",
+        hint="is another job running there? drop launch.network.port, or write another one",
+    )
 
 
 def _listen(order: NodeOrder, own: Hello) -> socket.socket:
@@ -91,13 +124,7 @@ def _listen(order: NodeOrder, own: Hello) -> socket.socket:
     try:
         door = socket.create_server(("", order.main_port), family=family, backlog=1024, dualstack_ipv6=both)
     except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise refusal(
-            "port-in-use",
-            f"port {order.main_port} of {own.name}, the main node, cannot be listened on: {reason}",
-            path="launch.network.port",
-            hint="is another job running there? drop launch.network.port, or write another one",
-        ) from None
+        raise _port_in_use(order, own, os.strerror(error.errno or 0)) from None
     door.setblocking(False)
     return door
 
