@@ -25,7 +25,8 @@ class _Idle(NamedTuple):
 
 def no_effect(recipe: Recipe) -> tuple[Problem, ...]:
     """A warning for each written value that nothing reads."""
-    found = (*_of_schedule(recipe), *_of_optimizer(recipe), *_of_scaling(recipe), *_of_data_parallel(recipe))
+    parts = (_of_schedule, _of_optimizer, _of_scaling, _of_data_parallel, _of_launch)
+    found = [idle for part in parts for idle in part(recipe)]
     return tuple(
         Problem(
             code="no-effect",
@@ -89,3 +90,16 @@ def _of_data_parallel(recipe: Recipe) -> Iterator[_Idle]:
         yield _Idle("parallel.data.offload", data.offload, strategy)
     if data.version is not None and data.strategy != "fsdp":
         yield _Idle("parallel.data.version", data.version, strategy)
+
+
+def _of_launch(recipe: Recipe) -> Iterator[_Idle]:
+    """What only a scheduler reads; another package's executor may read anything."""
+    launch = recipe.launch
+    submits = launch.executor not in {"local", "ssh", "kubernetes"}
+    because = f"launch.executor is {launch.executor}"
+    for name in ("partition", "account", "constraint", "time", "signal", "requeue", "array", "extra"):
+        value = getattr(launch.slurm, name) if launch.slurm is not None else None
+        if not submits and value and (name, value) != ("array", 1):
+            yield _Idle(f"launch.slurm.{name}", value, because)
+    if launch.template is not None and launch.executor in {"local", "ssh"}:
+        yield _Idle("launch.template", launch.template, because)

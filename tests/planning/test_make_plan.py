@@ -7,7 +7,7 @@ import pytest
 from plan_of import amount, codes, count, errors, only, plan_of, recipe_of, refusal_of, severities
 
 from launcher.spec.cluster import Cluster
-from launcher.spec.launch import Launch, Network
+from launcher.spec.launch import Launch, Network, Slurm
 from launcher.spec.marks import Mark
 from launcher.spec.model import Model
 from launcher.spec.parallel import DataParallel, Parallel
@@ -70,6 +70,10 @@ def test_a_refused_plan_shows_what_it_has():
         ({"parallel": Parallel(data=DataParallel(stage=2))}, "parallel.data.stage"),
         ({"parallel": Parallel(data=DataParallel(offload="optimizer"))}, "parallel.data.offload"),
         ({"parallel": Parallel(data=DataParallel(version=1))}, "parallel.data.version"),
+        ({"launch": Launch(slurm=Slurm(constraint="a100"))}, "launch.slurm.constraint"),
+        ({"launch": Launch(slurm=Slurm(requeue=True))}, "launch.slurm.requeue"),
+        ({"launch": Launch(executor="kubernetes", slurm=Slurm(extra=("--mem=0",)))}, "launch.slurm.extra"),
+        ({"launch": Launch(executor="ssh", template="site.sbatch")}, "launch.template"),
     ],
 )
 def test_written_values_without_effect_are_warned_of(keys, path):
