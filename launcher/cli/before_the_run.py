@@ -114,7 +114,9 @@ def _rehearse(arguments: argparse.Namespace, recipe: Recipe, around: Surrounding
     from launcher.errors import HandoffError, Problem
     from launcher.reporting.rehearse_text import rehearsal_text
 
-    found = Rehearsal(path=arguments.recipe, overrides=tuple(arguments.set), keep=False, around=around).run()
+    found = Rehearsal(
+        path=arguments.recipe, overrides=tuple(arguments.set), keep=False, judged=True, around=around
+    ).run()
     around.tell("\n".join(rehearsal_text(found)))
     if found.passed:
         return

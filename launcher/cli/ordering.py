@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from launcher.cli.surroundings import Surroundings
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
     from launcher.errors import Problem
     from launcher.handoff.order import Order
+    from launcher.spec.plan import RunPlan
     from launcher.spec.recipe import Recipe
 
 __all__ = ["handed_over", "located", "make_order", "warn"]
@@ -65,6 +67,16 @@ def warn(problems: Sequence[Problem], around: Surroundings) -> None:
     for problem in problems:
         if problem.severity == "warning":
             around.tell(f"warning: {problem}")
+
+
+def refuse_what_does_not_fit(plan: RunPlan) -> None:
+    """An hour in the queue and a minute of loading, to end out of memory, is refused here."""
+    from launcher.errors import PlanError
+
+    if plan.verdict != "does-not-fit":
+        return
+    problems = [replace(each, severity="error") for each in plan.problems if each.code == "does-not-fit"]
+    raise PlanError(problems, alternatives=plan.alternatives, plan=plan.to_dict())
 
 
 def located(problems: Sequence[Problem], recipe: Recipe) -> tuple[Problem, ...]:

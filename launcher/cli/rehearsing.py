@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from batchwright_witness.probing import ProbeOrder
 from launcher.api import load_recipe, plan
+from launcher.cli.ordering import refuse_what_does_not_fit, warn
 from launcher.cli.surroundings import Surroundings
 from launcher.cli.trials import Scratch, once, try_out
 from launcher.handoff.rehearsal import latest_checkpoint, node_bytes
@@ -64,7 +65,10 @@ class _Asked:
 
 
 class Rehearsal:
-    """One rehearsal of one recipe."""
+    """One rehearsal of one recipe.
+
+    judged: somebody has refused what does not fit, or wants it all the same, and has said the plan's warnings.
+    """
 
     def __init__(
         self,
@@ -72,16 +76,20 @@ class Rehearsal:
         path: str,
         overrides: tuple[str, ...],
         keep: bool,
+        judged: bool = False,
         around: Surroundings,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._path, self._overrides, self._keep = path, overrides, keep
+        self._path, self._overrides, self._keep, self._judged = path, overrides, keep, judged
         self._around, self._clock = around, clock
 
     def run(self) -> RehearsalResult:
         """Its result. Raises LauncherError where nothing could be started, Interrupted."""
         recipe = load_recipe(self._path, overrides=self._overrides)
         result = plan(recipe, environ=self._around.environ)
+        if not self._judged:
+            refuse_what_does_not_fit(result)
+            warn(result.problems, self._around)
         began = self._clock()
         scratch = Scratch("rehearsal", result.recipe_name, now=began)
         with signals_as_bytes() as wake, closing(scratch):

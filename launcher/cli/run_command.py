@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from launcher.cli.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from launcher.handoff.order import Order
-    from launcher.spec.plan import RunPlan
     from launcher.spec.recipe import Recipe
 
 __all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
@@ -64,7 +62,7 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """The job's exit code; LauncherError when nothing was started."""
     from launcher.api import load_recipe
     from launcher.cli.before_the_run import before_the_run, remember_versions
-    from launcher.cli.ordering import handed_over, located, make_order, warn
+    from launcher.cli.ordering import handed_over, located, make_order, refuse_what_does_not_fit, warn
     from launcher.errors import HandoffError
     from launcher.handoff.launch import check_order, launch
 
@@ -73,7 +71,7 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     if arguments.detach:
         order = handed_over(order)
     if not arguments.ignore_memory:
-        _refuse_what_does_not_fit(order.plan)
+        refuse_what_does_not_fit(order.plan)
     warn(order.plan.problems, around)
     directory = Path(arguments.run_dir) if arguments.run_dir else None
     try:
@@ -92,16 +90,6 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     except HandoffError as error:
         raise HandoffError(located(error.problems, recipe)) from None
     return code
-
-
-def _refuse_what_does_not_fit(plan: RunPlan) -> None:
-    """An hour in the queue and a minute of loading, to end out of memory, is refused here."""
-    from launcher.errors import PlanError
-
-    if plan.verdict != "does-not-fit":
-        return
-    problems = [replace(each, severity="error") for each in plan.problems if each.code == "does-not-fit"]
-    raise PlanError(problems, alternatives=plan.alternatives, plan=plan.to_dict())
 
 
 def _look_at_the_hosts(order: Order, recipe: Recipe, directory: Path | None, around: Surroundings) -> None:

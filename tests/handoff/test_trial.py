@@ -12,9 +12,9 @@ def probe(jobs, monkeypatch):
     """Runs a probe to its end, or starts one."""
     words = jobs.words
 
-    def run(*options, does, start=False):
+    def run(*options, does, start=False, command="probe"):
         with monkeypatch.context() as patch:
-            probing = ["probe" if word == "run" else word for word in words(*options, does=does)]
+            probing = [command if word == "run" else word for word in words(*options, does=does)]
             patch.setattr(jobs, "words", lambda *_, **__: probing)
             return jobs.start() if start else jobs.run()
 
@@ -77,6 +77,47 @@ def test_an_interrupted_probe_leaves_nothing(jobs, probe, number, code):
     assert "nothing of the job is left running, nothing was kept" in said
     assert jobs.left() == []
     assert not (jobs.folder / ".batchwright").exists()
+
+
+@pytest.mark.parametrize("command", ["rehearse", "selftest"])
+def test_other_trials_leave_nothing_either(jobs, probe, command):
+    """Ctrl-C during a rehearsal or a self-test: no process, no run folder, no checkpoint."""
+    job = probe(does="child hang", start=True, command=command)
+    jobs.wait_for(".hangs")
+    os.kill(job.pid, signal.SIGINT)
+    _, said = job.communicate(timeout=30)
+    assert job.returncode == 130
+    assert "nothing of the job is left running, nothing was kept" in said
+    assert jobs.left() == []
+    assert not (jobs.folder / "runs").exists()
+
+
+def test_a_job_without_steps_is_no_rehearsal(jobs, probe):
+    """An engine that ends well and has trained nothing fails the first part; what it wrote is kept."""
+    ran = probe(does="exit:0", command="rehearse")
+    assert ran.returncode == 1
+    assert "failed: optimizer steps: the script ended by itself after 0 of them" in ran.stdout
+    assert len(jobs.starts()) == 1
+    assert len(jobs.runs()) == 1
+
+
+@pytest.mark.parametrize("command", ["rehearse", "selftest", "probe"])
+def test_trials_ask_through_the_environment(jobs, probe, command):
+    """Every wish of a trial is one of four variables."""
+    probe(*(["--limit", "4GiB"] if command == "probe" else []), does="exit:0", command=command)
+    wishes = {
+        name.removeprefix("BATCHWRIGHT_PROBE_"): value
+        for name, value in jobs.starts()[0]["env"].items()
+        if name.startswith("BATCHWRIGHT_PROBE_")
+    }
+    assert (
+        wishes
+        == {
+            "rehearse": {"STEPS": "3", "SAMPLES": "longest", "INSPECT": "1"},
+            "selftest": {"STEPS": "1", "SAMPLES": "ragged", "INSPECT": "1"},
+            "probe": {"STEPS": "3", "LIMIT": str(4 * 2**30)},
+        }[command]
+    )
 
 
 @pytest.mark.parametrize(
