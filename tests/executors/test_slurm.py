@@ -381,6 +381,15 @@ def test_an_allocation_with_less_is_refused(request):
     assert problem.message == "Slurm job 812 has 1 node; the plan has 2"
 
 
+def test_what_is_for_sbatch_is_named_inside():
+    """A note, because the same recipe may be submitted another day."""
+    plan = on_slurm(allocation=HELD, slurm={"partition": "big"}, template=template("#!/bin/bash\n"))
+    assert [(each.severity, each.path) for each in EXECUTOR.check(plan)] == [
+        ("note", "launch.slurm"),
+        ("note", "launch.template"),
+    ]
+
+
 def test_an_engine_that_fans_out_itself_is_refused():
     """DeepSpeed's own runner would start the nodes a second time."""
     plan = on_slurm()

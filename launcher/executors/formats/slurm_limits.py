@@ -32,6 +32,7 @@ def slurm_limits(plan: RunPlan) -> tuple[Problem, ...]:
         *_extra(plan),
         *_template(plan),
         *_allocation(plan),
+        *_not_submitted(plan),
     )
 
 
@@ -203,6 +204,20 @@ def _allocation(plan: RunPlan) -> Iterator[Problem]:
             message=f"the nodes of Slurm job {allocation.job} differ; the plan uses"
             f" {plan.layout.devices_per_node} on each: {each}",
         )
+
+
+def _not_submitted(plan: RunPlan) -> Iterator[Problem]:
+    """What only sbatch reads, in an allocation where nothing is submitted; a recipe may be used in both."""
+    allocation, launch = plan.launch.allocation, plan.launch
+    given = {"launch.slurm": launch.slurm, "launch.template": launch.template}
+    for path, value in given.items():
+        if allocation is not None and value is not None:
+            yield Problem(
+                code="no-effect",
+                severity="note",
+                path=path,
+                message=f"`{path}` changes nothing inside Slurm job {allocation.job}: nothing is submitted",
+            )
 
 
 def _too_few(plan: RunPlan, allocation: AllocationPlan, at: int) -> str:
