@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["RankEnd", "exit_code", "first_failure", "log_tail", "rank_ends", "shell_code"]
+__all__ = ["KILLED", "RankEnd", "exit_code", "first_failure", "log_tail", "rank_ends", "shell_code"]
 
 _TAIL_BYTES = 1 << 16
 _TERMINATED = 143
+KILLED = frozenset(
+    128 + number for number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+)
+"""Exit codes of which no lost connection to another rank is the reason; of an abort (134) it may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,39 +77,45 @@ def first_failure(
 
     ends: the ranks' records. log: the end of what the job printed. host: this machine, when nothing names another.
     ranks: those of this machine, where it has not all of them.
-    A rank that was asked to end (143) because another one failed is not the first, whatever its clock says.
+    A rank that was asked to end (143) because another one failed is not the first, whatever its clock says. One that
+    the system killed is, though those that lost it failed in words.
     """
-    failed = [end for end in ends if end.exit not in {0, _TERMINATED}]
-    if failed:
-        return min(failed, key=lambda end: end.time)
+    here = range(world_size) if ranks is None else ranks
+    silent = sorted(set(here) - {end.rank for end in ends})
     reported = _reported_by_engine(log)
-    if reported is None:
-        terminated = [end for end in ends if end.exit == _TERMINATED]
-        return min(terminated, key=lambda end: end.time) if terminated else None
-    rank, code = reported
-    if rank is None:
-        here = range(world_size) if ranks is None else ranks
-        silent = sorted(set(here) - {end.rank for end in ends})
-        if len(silent) != 1:
-            return None
-        rank = silent[0]
+    told = [found for each in reported if (found := _of_a_silent_rank(each, silent, host)) is not None]
+    if killed := [each for each in told if each.exit in KILLED and each.rank in silent]:
+        return killed[-1]
+    if failed := [end for end in ends if end.exit not in {0, _TERMINATED}]:
+        return min(failed, key=lambda end: end.time)
+    if reported:
+        return told[-1] if told else None
+    terminated = [end for end in ends if end.exit == _TERMINATED]
+    return min(terminated, key=lambda end: end.time) if terminated else None
+
+
+def _of_a_silent_rank(report: tuple[int | None, int], silent: Sequence[int], host: str) -> RankEnd | None:
+    """The end of which an engine tells: of the rank that it names, or of the only one that left no record."""
+    rank, code = report
+    if rank is None and len(silent) != 1:
+        return None
     words = f"ended by signal {code - 128}" if code > 128 else ""
-    return RankEnd(rank=rank, host=host, exit=code, error=words, time=0.0)
+    return RankEnd(rank=silent[0] if rank is None else rank, host=host, exit=code, error=words, time=0.0)
 
 
 # Source: torch@2.13.0 torch/distributed/elastic/multiprocessing/errors/__init__.py:ChildFailedError
-_TORCH = re.compile(r"Root Cause.*?\brank\s*:\s*(\d+).*?\bexitcode\s*:\s*(-?\d+)", re.DOTALL)
+_TORCH = re.compile(
+    r"^(?:\S+: )?\s*rank\s*:\s*(\d+)[^\n]*\n(?:\S+: )?\s*exitcode\s*:\s*(-?\d+)", re.MULTILINE
+)
 # Source: deepspeed@0.19.8 deepspeed/launcher/launch.py:main
 _DEEPSPEED = re.compile(r"exits with return code = (-?\d+)")
 
 
-def _reported_by_engine(log: str) -> tuple[int | None, int] | None:
-    """Rank (None when not named) and code of the failure, from the engine's own report."""
-    if found := list(_TORCH.finditer(log)):
-        return int(found[-1][1]), shell_code(int(found[-1][2]))
-    if found := list(_DEEPSPEED.finditer(log)):
-        return None, shell_code(int(found[-1][1]))
-    return None
+def _reported_by_engine(log: str) -> list[tuple[int | None, int]]:
+    """Rank (None when not named) and code of each failure, from the engine's own report; its root cause is the last."""
+    if found := _TORCH.findall(log):
+        return [(int(rank), shell_code(int(code))) for rank, code in found]
+    return [(None, shell_code(int(code))) for code in _DEEPSPEED.findall(log)[-1:]]
 
 
 def log_tail(path: Path) -> str:

@@ -61,6 +61,38 @@ def test_a_killed_rank_leaves_no_record(ends):
     assert (found.rank, found.exit, found.error) == (1, 137, "ended by signal 9")
 
 
+@pytest.mark.parametrize("log", [TORCHRUN, DEEPSPEED])
+def test_a_killed_rank_comes_before_those_that_lost_it(log):
+    """A survivor that failed in words, because the killed one was gone, is not the first."""
+    assert (failure(end(0, 1, 5.0), log=log).rank, failure(end(0, 1, 5.0), log=log).exit) == (1, 137)
+
+
+def test_a_killed_rank_that_is_not_the_root_cause():
+    """Torchrun saw both ends at once and lists the killed rank among the other failures."""
+    other = TORCHRUN.replace(
+        "<NO_OTHER_FAILURES>", "[1]:\n  rank      : 3 (local_rank: 1)\n  exitcode  : -11 (pid: 1)"
+    )
+    log = other.replace("rank      : 1 ", "rank      : 0 ").replace("-9 ", "1 ")
+    assert failure(end(0, 1, 5.0), end(1, 1, 5.0), end(2, 1, 5.0), log=log, world_size=4).rank == 3
+
+
+def test_nobody_is_named_where_nobody_knows():
+    """DeepSpeed names no rank, and two left no record: a survivor's 143 is not what the job exits with."""
+    assert failure(end(0, 143, 5.0), log=DEEPSPEED, world_size=3) is None
+
+
+def test_lines_of_pdsh_are_read():
+    """The report of another host has the host's name before every line."""
+    log = "".join(f"node-b: {line}\n" for line in TORCHRUN.splitlines())
+    assert failure(log=log).rank == 1
+
+
+def test_an_abort_is_no_reason():
+    """Communication libraries abort when a peer is gone: the one that failed in words comes first."""
+    log = TORCHRUN.replace("-9 ", "-6 ")
+    assert failure(end(0, 17, 5.0), log=log).exit == 17
+
+
 def test_deepspeed_names_no_rank():
     """DeepSpeed prints a code without a rank; the only rank without a record is the one."""
     assert failure(end(0, 0), log=DEEPSPEED).rank == 1

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from launcher.handoff.outcome import KILLED
+
 __all__ = ["NodeEnd", "first_cause", "read_end"]
 
 _LOST, _KILLED, _OTHER = range(3)
-_BY_THEMSELVES = frozenset(
-    128 + number for number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
-)
-"""No broken connection to another rank makes a process end like this; an abort (134) it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,7 @@ def first_cause(ends: Sequence[NodeEnd]) -> NodeEnd | None:
 def _kind(end: NodeEnd) -> int:
     if end.lost:
         return _LOST
-    return _KILLED if end.exit in _BY_THEMSELVES and not end.asked else _OTHER
+    return _KILLED if end.exit in KILLED and not end.asked else _OTHER
 
 
 def _signal(code: int) -> str:
