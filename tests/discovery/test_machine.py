@@ -29,6 +29,7 @@ def driver(folder: Path, *models: str) -> Places:
 def amd(folder: Path, *numbers: int, opened: int | None = None) -> Places:
     """Two processors, then devices; opened: how many of them a container was given."""
     (folder / "render").mkdir()
+    (folder / "render" / "renderD0").touch()  # what a processor's number would lead to
     for node, number in enumerate((0, 0, *numbers)):
         entry = folder / "amd" / str(node)
         entry.mkdir(parents=True)

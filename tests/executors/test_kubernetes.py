@@ -164,6 +164,23 @@ def test_hostile_words_arrive_byte_for_byte():
     } == env
 
 
+def test_kubernetes_puts_nothing_into_a_value():
+    """`$(NAME)` of a variable that is there, and `$$`, are the two things that it reads."""
+    plan = on_two_pods(env={"NOTE": "$(BATCHWRIGHT_MAIN_PORT) $$ $"})
+    env = {entry["name"]: entry.get("value") for entry in pod_of(rendered(plan)[1])["containers"][0]["env"]}
+    assert env["NOTE"] == "$$(BATCHWRIGHT_MAIN_PORT) $$$$ $$"
+
+
+@pytest.mark.parametrize("engine", ["torchrun", "accelerate", "deepspeed"])
+def test_every_engine_meets_at_the_first_pod(engine):
+    """By its name and at one port, in the command of each pod."""
+    placed, _ = rendered(on_two_pods(main_port=None), engine)
+    for node in placed.nodes:
+        words = " ".join(node.argv)
+        assert f"{NAME}-0.{NAME}" in words
+        assert "29500" in words
+
+
 def test_the_program_of_a_pod():
     """The job's interpreter starts the node program on the pod's folder; no shell, unless the site's commands need one."""
     plan = on_two_pods(python="/opt/py/bin/python")
