@@ -25,6 +25,7 @@ check: $(VENV)/.installed
 bench: $(VENV)/.installed $(VENV)-base/.installed
 	$(BIN)/python benchmarks/start_up.py --base $(VENV)-base/bin/python
 	$(BIN)/python benchmarks/witness_overhead.py
+	$(BIN)/python benchmarks/beat_cost.py
 	$(VENV)-base/bin/python benchmarks/accuracy.py
 
 # torch first: without it every other package would bring a CUDA build of several GB
