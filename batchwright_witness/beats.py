@@ -122,14 +122,16 @@ class Pulse:
 
 def open_beats(folder: Path, rank: int) -> Pulse:
     """The beats of this process; where the folder cannot be written, nothing is and nothing else happens."""
-    pulse = _known[str(folder), rank] = Pulse(_writer(folder, rank), rank=rank, host=socket.gethostname())
+    pulse = _known[str(folder.resolve()), rank] = Pulse(
+        _writer(folder, rank), rank=rank, host=socket.gethostname()
+    )
     os.register_at_fork(after_in_child=functools.partial(setattr, pulse, "alive", False))
     return pulse
 
 
 def pulse_of(folder: Path, rank: int) -> Pulse:
     """The beats that this process has opened, or new ones."""
-    return _known.get((str(folder), rank)) or open_beats(folder, rank)
+    return _known.get((str(folder.resolve()), rank)) or open_beats(folder, rank)
 
 
 def _writer(folder: Path, rank: int) -> Write:

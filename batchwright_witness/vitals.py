@@ -52,7 +52,7 @@ class Vitals:
         self._steps: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._most = 0
         """Steps of the optimizer that did most."""
-        self._backward = False
+        self._backward = self._noted = False
         self._saved_at = 0
 
     def steps(self, owner: Any) -> int:
@@ -135,8 +135,9 @@ class Vitals:
         return self._checkpoint(self.health.good_until)
 
     def _end(self, code: str, words: Difference) -> None:
-        self.alive = False  # once; where it is only noted, the training goes on without us
-        self._stop(code, words)
+        if not self._noted:
+            self._noted = True  # where it is only noted, the training goes on, and is told of once
+            self._stop(code, words)
 
 
 def _parameters(owners: Iterable[Any]) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from plan_by_hand import plan_by_hand, write_plan
 pytestmark = pytest.mark.real
 
 
-def ended(folder, what):
+def ended(folder, what, **environ):
     """The script under the witness, alone, with checkpoints in its own folder."""
     plan = replace(
         plan_by_hand(ranks=1, micro=2, accumulation=2, sequence_length=None),
@@ -25,7 +25,7 @@ def ended(folder, what):
         str(SCRIPTS / "vitals.py"),
         what,
     ]
-    return run([sys.executable, *words], folder, env={"BATCHWRIGHT_RUN": str(folder)})
+    return run([sys.executable, *words], folder, env={"BATCHWRIGHT_RUN": str(folder), **environ})
 
 
 def beat(folder):
@@ -41,6 +41,16 @@ def test_a_loss_that_is_no_number(tmp_path):
     assert f"the latest checkpoint from before is `{tmp_path}/checkpoints/model.pt`" in job.output
     assert job.ranks[0]["error"].startswith(said)
     assert (beat(tmp_path)["steps"], beat(tmp_path)["finite"]) == (8, False)
+
+
+def test_a_warning_is_all_that_was_asked_for(tmp_path):
+    """With BATCHWRIGHT_WITNESS=warn it is said once, the training goes on, and so do the beats."""
+    job = ended(tmp_path, "nan", BATCHWRIGHT_WITNESS="warn")
+    assert (job.code, "end" in job.output.splitlines()) == (0, True), job.output
+    assert (
+        job.output.count("rank 0 is not finite since optimizer step 6: 3 steps in a row") == 2
+    )  # then, and at the end
+    assert (beat(tmp_path)["steps"], beat(tmp_path)["finite"]) == (60, False)
 
 
 def test_good_parameters_are_not_replaced(tmp_path):
