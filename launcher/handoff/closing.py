@@ -182,16 +182,21 @@ def _say_failure(run: Run, seconds: float, say: Callable[[str], None]) -> None:
 
 
 def _context(run: Run) -> tuple[str, ...]:
-    """The end of what the failing rank printed; where it has no log, of what its host did, or the whole job."""
+    """The end of what the failing rank printed; of the whole job where another rank has its words, or it has no log."""
     logs, failed = run.directory / "logs", run.failure
-    if failed is not None and (own := log_tail(logs / f"rank-{failed.rank}.log")).strip():
-        return error_context(log=own, error=failed.error)
-    log = log_tail(logs / "launch.log")
-    if run.failed_host is not None and run.placed.nodes:
-        log = "".join(
-            line for line in log.splitlines(keepends=True) if line.startswith(f"{run.failed_host}: ")
-        )
-    return error_context(log=log, error=failed.error if failed else "")
+    error = failed.error if failed else ""
+    own = log_tail(logs / f"rank-{failed.rank}.log") if failed else ""
+    # what our own programs and pdsh say has been said above
+    ours = ("batchwright: ", "pdsh@") if run.placed.nodes else ()
+    lines = log_tail(logs / "launch.log").splitlines()
+    lines = [line for line in lines if not any(word in line for word in ours)]
+    first = error.strip().partition("\n")[0]
+    elsewhere = first and first not in own and any(line.endswith(first) for line in lines)
+    if own.strip() and not elsewhere:
+        return error_context(log=own, error=error)
+    if run.placed.nodes and run.failed_host is not None and not elsewhere:
+        lines = [line for line in lines if line.startswith(f"{run.failed_host}: ")]
+    return error_context(log="\n".join(lines), error=error)
 
 
 def _drawn(run: Run, steps: Sequence[StepLine]) -> str:

@@ -142,6 +142,19 @@ def test_the_main_nodes_last_word_is_the_end(order, tmp_path):
     assert "of another" not in err
 
 
+def test_another_ranks_words_are_shown(order, tmp_path):
+    """A rank that ends because another one said why is not what a person wants to read."""
+    job = {"exit": 1, "message": "rank 1 on node-b (node 1) ended: the loss is nan", "node": 1, "rank": 1}
+    text = (
+        word_of(0, "node-a", exit=1, job=job)
+        + word_of(1, "node-b", exit=1, rank=1, error="the loss is nan")
+        + 'echo rank 0 says why >"$1/logs/rank-1.log"; echo "node-a: step 5"; echo "node-a: the loss is nan"; exit 1'
+    )
+    _, _, err, _ = launched(order(text), tmp_path / "run")
+    assert "| node-a: step 5\n        | node-a: the loss is nan" in err
+    assert "says why" not in err
+
+
 def test_nobody_came(order, tmp_path):
     """Where no node has even begun, nothing was started."""
     code, _, err, status = launched(order("echo ssh: no >&2; exit 255"), tmp_path / "run")
