@@ -75,13 +75,14 @@ def _change(name: str, before: str | None, now: str | None) -> str:
 
 
 def _versions(order: Order) -> dict[str, str]:
+    """By library, where the job's interpreter can be seen from here; an image's own cannot."""
+    if order.plan.launch.container is not None:
+        return {}
     from launcher.discovery.versions import installed_versions
     from launcher.handoff.executables import find_executable
 
-    launch = order.plan.launch
-    python = find_executable(
-        launch.python, environ=order.environ, beside=order.beside, directory=launch.workdir
-    )
+    workdir = order.plan.launch.workdir
+    python = find_executable(order.python, environ=order.environ, beside=order.beside, directory=workdir)
     return installed_versions(python)
 
 
