@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from launcher.errors import Problem
 from launcher.planning.model import sequence_tokens
+from launcher.spec.caller import INSIDE_IMAGES
 from launcher.spec.recipe import Recipe
 
 __all__ = ["choice_problems"]
@@ -63,4 +64,19 @@ def choice_problems(recipe: Recipe) -> tuple[Problem, ...]:
                 hint="write schedule.owner: runtime, or drop it",
             )
         )
-    return tuple(found)
+    return (*found, *_of_images(recipe))
+
+
+def _of_images(recipe: Recipe) -> tuple[Problem, ...]:
+    """A folder of this machine where the job sees nothing of it."""
+    launch = recipe.launch
+    if launch.executor not in INSIDE_IMAGES or launch.workdir.startswith("/"):
+        return ()
+    problem = Problem(
+        code="workdir-not-found",
+        severity="warning",
+        path="launch.workdir",
+        message=f"`launch.workdir: {launch.workdir}` is taken from the recipe's folder, which images do not have",
+        hint="write the path inside the image: `workdir: /workspace`",
+    )
+    return (problem,)

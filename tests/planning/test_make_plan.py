@@ -72,7 +72,10 @@ def test_a_refused_plan_shows_what_it_has():
         ({"parallel": Parallel(data=DataParallel(version=1))}, "parallel.data.version"),
         ({"launch": Launch(slurm=Slurm(constraint="a100"))}, "launch.slurm.constraint"),
         ({"launch": Launch(slurm=Slurm(requeue=True))}, "launch.slurm.requeue"),
-        ({"launch": Launch(executor="kubernetes", slurm=Slurm(extra=("--mem=0",)))}, "launch.slurm.extra"),
+        (
+            {"launch": Launch(executor="kubernetes", workdir="/w", slurm=Slurm(extra=("--mem=0",)))},
+            "launch.slurm.extra",
+        ),
         ({"launch": Launch(executor="ssh", template="site.sbatch")}, "launch.template"),
     ],
 )
