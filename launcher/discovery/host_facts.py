@@ -14,7 +14,16 @@ from typing import Any, Mapping  # noqa: UP035 - Python 3.8
 
 from launcher.discovery.timed import CHECK_SECONDS
 
-__all__ = ["compiler", "device_memory", "devices", "interpreter", "limits", "shm_bytes", "versions"]
+__all__ = [
+    "compiler",
+    "device_memory",
+    "devices",
+    "interpreter",
+    "limits",
+    "scheduler_name",
+    "shm_bytes",
+    "versions",
+]
 
 DISTRIBUTIONS = ("torch", "deepspeed", "accelerate", "transformers", "batchwright")
 NCCL = ("nvidia-nccl-cu13", "nvidia-nccl-cu12", "nvidia-nccl-cu11")
@@ -43,6 +52,11 @@ def versions(request: Request) -> dict[str, str | None]:
 
 def interpreter(_request: Request) -> str:
     return sys.executable
+
+
+def scheduler_name() -> str | None:
+    """What Slurm calls this host, inside a step."""
+    return os.environ.get("SLURMD_NODENAME")  # noqa: TID251 - the machine's own facts
 
 
 def devices(_request: Request) -> dict[str, Any]:

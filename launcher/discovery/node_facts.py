@@ -18,10 +18,13 @@ from typing import Any, Callable, Mapping  # noqa: UP035 - Python 3.8
 from launcher.discovery import host_facts, network_facts, path_facts
 from launcher.discovery.timed import CHECK_SECONDS, in_parallel
 
-__all__ = ["BEGIN", "CHECKS", "END", "MEETING", "MODULES", "collect", "main"]
+__all__ = ["BEGIN", "CHECKS", "END", "MEETING", "MODULES", "MORE", "collect", "main"]
 
 BEGIN = "<batchwright-facts>"
+MORE = "</batchwright-more>"
 END = "</batchwright-facts>"
+_PIECE = 800
+"""Characters: srun breaks labelled lines after a thousand."""
 MODULES = ("timed", "host_facts", "path_facts", "network_facts", "node_facts")
 """Of this package, each needing only those before it."""
 
@@ -67,14 +70,18 @@ def collect(request: Request) -> dict[str, Any]:
 def main(argv: list[str]) -> None:
     """Prints the facts that argv[1] asks for (JSON in base64; argv[2]: the node's number), and leaves.
 
-    It does not wait for a check that hangs, and says all the rest before it waits for other nodes: the last line is
-    `done`. Of the request: python_path, folders in front of the path; leaves, whether to go when standard input ends.
+    It does not wait for a check that hangs, and says all the rest before it waits for other nodes: what it says last
+    is `done`. Of the request: names, all nodes as their scheduler calls them, for the number; python_path, folders in
+    front of the path; leaves, whether to go when standard input ends.
     """
     from base64 import b64decode
 
     request = json.loads(b64decode(argv[1]))
+    names = request.get("names") or ()
     if len(argv) > 2:
         request["node"] = int(argv[2])
+    elif host_facts.scheduler_name() in names:
+        request["node"] = names.index(host_facts.scheduler_name())
     if request.get("leaves"):
         threading.Thread(target=_leave_with_the_asker, daemon=True).start()
     sys.path[0:0] = [str(folder) for folder in request.get("python_path") or ()]
@@ -96,4 +103,7 @@ def _leave_with_the_asker() -> None:
 
 
 def _say(facts: Mapping[str, Any]) -> None:
-    print(f"{BEGIN}{json.dumps(facts)}{END}", flush=True)
+    text = json.dumps(facts)
+    pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+    ends = [MORE] * (len(pieces) - 1) + [END]
+    print("\n".join(f"{BEGIN}{pieces[at]}{ends[at]}" for at in range(len(pieces))), flush=True)

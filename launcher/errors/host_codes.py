@@ -44,4 +44,8 @@ HOST_CODES: dict[str, CodeInfo] = {
         "the short all-reduce did not end in time, ended with an error, or gave a wrong sum",
         "the message holds the first error; NCCL_DEBUG=INFO in launch.env tells more",
     ),
+    "scheduler-refuses": CodeInfo(
+        "Slurm or Kubernetes does not answer, or would not take the job; the message holds its own words",
+        "correct what the words name: partition, account, quota, context",
+    ),
 }

@@ -39,13 +39,15 @@ def doctor_lines(checkup: Checkup, *, colour: bool = False) -> list[str]:
 def _verdict(checkup: Checkup) -> str:
     hosts, errors = len(checkup.hosts), _count(checkup.problems, "error")
     warnings = _count(checkup.problems, "warning")
-    where = f"{hosts} host{'s' if hosts != 1 else ''}"
+    where = f"{hosts} host{'s' if hosts != 1 else ''}, {checkup.executor}"
+    if checkup.hosts == (checkup.executor,):
+        where = f"{checkup.executor}, hosts not known yet"
     took = f"{checkup.seconds:.1f} s"
     words = [f"{errors} problem{'s' if errors != 1 else ''}"] if errors else []
     words += [f"{warnings} warning{'s' if warnings != 1 else ''}"] if warnings else []
     what = ", ".join(words) or "all well"
     head = "ready" if not errors else "not ready"
-    return f"{head}   {what}   {where}, {checkup.executor}, {took}   plan {checkup.plan_hash[:6]}"
+    return f"{head}   {what}   {where}, {took}   plan {checkup.plan_hash[:6]}"
 
 
 def _count(problems: Sequence[Problem], severity: str) -> int:

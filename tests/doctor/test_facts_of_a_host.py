@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from launcher.discovery import network_facts, node_facts, path_facts
-from launcher.discovery.node_facts import BEGIN, CHECKS, END, MODULES, collect
+from launcher.discovery.node_facts import BEGIN, CHECKS, END, MODULES, MORE, collect
 from launcher.handoff.doctor.shipping import asking_words
 
 FOLDER = Path(node_facts.__file__).parent
@@ -27,8 +28,11 @@ def port():
 
 
 def told(text):
-    """Facts of the last line that holds any."""
-    return json.loads(text[text.rindex(BEGIN) + len(BEGIN) : text.rindex(END)])
+    """The facts that were said last, of pieces that no label or width of a line breaks."""
+    assert max(map(len, text.splitlines())) < 1000
+    said = re.findall(f"{BEGIN}(.*?)(?:({END})|{MORE})", text)
+    whole = "".join(piece + ("\n" if end else "") for piece, end in said)
+    return json.loads(whole.splitlines()[-1])
 
 
 def test_every_check_answers_here(tmp_path):

@@ -18,6 +18,8 @@ class Answer:
     """launcher.discovery.node_facts.collect's; empty when none came."""
     said: tuple[str, ...] = ()
     """Lines of ssh, or of the shell on the host."""
+    partial: str = ""
+    """Of facts that are still coming."""
     exit: int | None = None
     """Exit code of ssh; 255: its own failure."""
     sent: float = 0.0

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from launcher.discovery.node_facts import BEGIN, END, collect
+from launcher.discovery.node_facts import BEGIN, END, MORE, collect
 from launcher.handoff.doctor.answers import Answer
 from launcher.handoff.doctor.shipping import pdsh_text
 from launcher.handoff.order import with_callers_options
@@ -55,9 +55,17 @@ def ask_over_ssh(
 
 
 def ask_command(
-    *, argv: Sequence[str], hosts: Sequence[str], environ: Mapping[str, str], seconds: float
+    *,
+    argv: Sequence[str],
+    hosts: Sequence[str],
+    environ: Mapping[str, str],
+    seconds: float,
+    stray: list[str] | None = None,
 ) -> tuple[Answer, ...]:
-    """What a command prints for several hosts, `host: line`, until all have answered or the time is up."""
+    """What a command prints for several hosts, `host: line`, until all have answered or the time is up.
+
+    stray: gets the lines that belong to no host.
+    """
     sent = time.time()
     answers = {host: Answer(host=host, sent=sent) for host in hosts}
     process = subprocess.Popen(
@@ -73,6 +81,8 @@ def ask_command(
         for line in _lines(process, until):
             host, answer = _heard(line, answers)
             if answer is None:
+                if stray is not None:
+                    stray.append(line)
                 continue
             answers[host] = answer
             if _in_vain(answer):  # the others need not wait for this one
@@ -122,8 +132,10 @@ def _heard(line: str, answers: Mapping[str, Answer]) -> tuple[str, Answer | None
     answer = answers.get(label)
     if answer is None:
         return label, None
-    begin, end = text.find(BEGIN), text.rfind(END)
-    if begin < 0 or end < 0:
+    _, begun, piece = text.partition(BEGIN)
+    if not begun:
         return label, replace(answer, said=(*answer.said, text.strip()))
-    facts = json.loads(text[begin + len(BEGIN) : end])
-    return label, replace(answer, facts=facts, received=time.time())
+    if piece.endswith(MORE):
+        return label, replace(answer, partial=answer.partial + piece.removesuffix(MORE))
+    facts = json.loads(answer.partial + piece.removesuffix(END))
+    return label, replace(answer, facts=facts, partial="", received=time.time())

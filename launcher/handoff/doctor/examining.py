@@ -14,7 +14,9 @@ from launcher.handoff.doctor.answers import Answer
 from launcher.handoff.doctor.asking import ask_command, ask_here, ask_over_ssh
 from launcher.handoff.doctor.comparing import compare
 from launcher.handoff.doctor.requests import Inquiry, inquiry
+from launcher.handoff.doctor.scheduler import ask_scheduler
 from launcher.handoff.doctor.shipping import asking_words
+from launcher.handoff.doctor.stepping import ask_step
 from launcher.handoff.executables import find_executable
 from launcher.handoff.order import Order
 from launcher.spec.bundle import PYTHON, RUN_DIR
@@ -39,25 +41,43 @@ def examine(
     run_parent: where the run folder will be made. cheap: only what takes no noticeable time.
     """
     began = clock()
-    with inquiry(order, run_parent=run_parent, cheap=cheap) as asked:
-        if order.bundle.hosts:
-            reached_by, answers = "ssh", _over_ssh(order, asked, seconds)
-        else:
-            reached_by, answers = None, (_here(order, asked, seconds),)
-        compared = compare(
-            plan=order.plan, answers=answers, asked=asked, reached_by=reached_by, seconds=seconds
-        )
+    answers: tuple[Answer, ...] = ()
+    if _queues(order):
+        compared = ask_scheduler(order, seconds=seconds)
+        hosts: tuple[str, ...] = (order.plan.launch.executor,)
+    else:
+        with inquiry(order, run_parent=run_parent, cheap=cheap) as asked:
+            reached_by, answers = _answers(order, asked, seconds)
+            compared = compare(
+                plan=order.plan, answers=answers, asked=asked, reached_by=reached_by, seconds=seconds
+            )
+        hosts = tuple(answer.host for answer in answers)
     return Checkup(
         recipe_name=order.plan.recipe_name,
         plan_hash=order.plan.plan_hash,
         executor=order.plan.launch.executor,
-        hosts=tuple(answer.host for answer in answers),
+        hosts=hosts,
         rows=compared.rows,
         problems=compared.problems,
         notes=compared.notes,
         seconds=clock() - began,
         facts={answer.host: dict(answer.facts) for answer in answers},
     )
+
+
+def _queues(order: Order) -> bool:
+    """Whether only a scheduler will know the hosts."""
+    launch = order.plan.launch
+    return not order.bundle.hosts and launch.executor != "local" and launch.allocation is None
+
+
+def _answers(order: Order, asked: Inquiry, seconds: float) -> tuple[str | None, tuple[Answer, ...]]:
+    """What reaches the hosts, and what they say."""
+    if order.bundle.hosts:
+        return "ssh", _over_ssh(order, asked, seconds)
+    if order.plan.launch.allocation is not None:
+        return "srun", ask_step(order, words=node_words(order, asked), seconds=seconds)
+    return None, (_here(order, asked, seconds),)
 
 
 def _over_ssh(order: Order, asked: Inquiry, seconds: float) -> tuple[Answer, ...]:

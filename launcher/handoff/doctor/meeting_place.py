@@ -128,9 +128,10 @@ def _set(answer: Answer, plan: RunPlan) -> str | None:
 def port(number: int, address: str, answers: Sequence[Answer], *, written: bool) -> Finding:
     """Whether the main node can listen, and every other one connect. written: by a person, not for this check."""
     problems: list[Problem] = []
-    main = next((answer.of("main") for answer in answers if answer.of("node") == 0), None)
+    main = next((answer for answer in answers if answer.of("node") == 0), None)
+    met = (main.of("main") if main else None) or {}  # it may still be waiting for a host that cannot come
     cannot = [answer for answer in answers if (answer.of("main") or {}).get("connects") is False]
-    taken = main is not None and main.get("listens") is False
+    taken = met.get("listens") is False
 
     def cell(_answer: Answer, found: Mapping[str, Any]) -> Cell:
         if "listens" in found:
@@ -145,7 +146,7 @@ def port(number: int, address: str, answers: Sequence[Answer], *, written: bool)
         return Cell(found=f"{number} closed", state="bad", why=str(found.get("why", "")).lower())
 
     if taken and written:
-        problems.append(_taken(number, answers, str((main or {}).get("why"))))
+        problems.append(_taken(number, answers, str(met.get("why"))))
     if main is not None and not taken:
         for answer in cannot:
             looped = _is_loopback((answer.of("network") or {}).get("main"))

@@ -54,9 +54,8 @@ def reaching(answers: Sequence[Answer], *, name: str = "ssh", seconds: float = 0
             cells.append(Cell(found="ok"))
         elif answer.reached:
             cells.append(Cell(found="no Python", state="bad"))
-            without.setdefault(answer.said[-1] if answer.said else f"exit code {answer.exit}", []).append(
-                answer.host
-            )
+            said = answer.said[-1] if answer.said else f"exit code {answer.exit}"
+            without.setdefault(said.replace(answer.host, "HOST"), []).append(answer.host)
         else:
             said, short, cure = _words(answer, seconds)
             cells.append(Cell(found=short, state="bad"))

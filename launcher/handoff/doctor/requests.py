@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from launcher.discovery.node_facts import CHECKS
+from launcher.executors.formats.slurm_limits import allocated_hosts
 from launcher.handoff.launch_papers import caller_variables
 from launcher.handoff.order import Order
 from launcher.spec.bundle import port_of
 
-__all__ = ["CHEAP", "Inquiry", "inquiry"]
+__all__ = ["CHEAP", "Inquiry", "inquiry", "step_hosts"]
 
 CHEAP = ("versions", "interpreter", "devices", "paths", "run_parent", "network", "main")
 """Checks that start no process and wait for no device."""
@@ -44,7 +45,7 @@ def inquiry(order: Order, *, run_parent: Path, cheap: bool) -> Iterator[Inquiry]
     run_parent: where the run folder will be made.
     """
     plan, token = order.plan, secrets.token_hex(8)
-    launch, hosts = plan.launch, order.bundle.hosts
+    launch, hosts = plan.launch, order.bundle.hosts or step_hosts(order)
     address = hosts[0] if launch.main_address == "auto" and hosts else launch.main_address
     port = launch.main_port or port_of(token)
     environment = {**caller_variables(order), **_rendered(order)}
@@ -52,7 +53,8 @@ def inquiry(order: Order, *, run_parent: Path, cheap: bool) -> Iterator[Inquiry]
     with _mark(run_parent) as mark:
         request = {
             "checks": CHEAP if cheap else tuple(CHECKS),
-            "leaves": bool(hosts),
+            "leaves": bool(order.bundle.hosts),
+            "names": list(step_hosts(order)),
             "num_nodes": plan.layout.num_nodes,
             "main_address": address if hosts else None,
             "main_port": port,
@@ -73,6 +75,12 @@ def inquiry(order: Order, *, run_parent: Path, cheap: bool) -> Iterator[Inquiry]
             port_written=launch.main_port is not None,
             cheap=cheap,
         )
+
+
+def step_hosts(order: Order) -> tuple[str, ...]:
+    """Hosts of the Slurm allocation that the job uses; none outside of one."""
+    allocation = order.plan.launch.allocation
+    return () if allocation is None else allocated_hosts(order.plan, allocation)
 
 
 def _rendered(order: Order) -> dict[str, str]:
