@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from batchwright_witness.environment import Difference
@@ -44,18 +45,24 @@ class Health:
         self.good_until: float | None = None
         """When the last step with a finite loss was done; seconds since the epoch."""
 
-    def steps(self, number: int, *, finite: bool, at: float) -> None:
-        """A step that was done; `finite`: its loss."""
+    def steps(self) -> None:
+        """A step was done."""
         self.skipped = 0
-        if finite:
-            self.bad, self.good_until = 0, at
-        else:
-            self.first = self.first if self.bad else number
-            self.bad += 1
 
     def skips(self) -> None:
-        """A step that a loss scaler left out. Its loss says nothing: scaled, it may well be too large."""
+        """A loss scaler left a step out."""
         self.skipped += 1
+
+    def looks(self, number: int, *, loss: float, at: float, skipped: bool = False) -> None:
+        """The loss of a step is known: a number, nan, or infinite. On a device that is some steps later.
+
+        skipped: it was left out; a loss that is too large only because it was scaled says nothing then, nan does.
+        """
+        if math.isnan(loss) or (math.isinf(loss) and not skipped):
+            self.first = self.first if self.bad else number
+            self.bad += 1
+        elif not skipped:
+            self.bad, self.good_until = 0, at
 
     def verdict(
         self, *, whose: str, step: int, checkpoint: Callable[[], str | None]

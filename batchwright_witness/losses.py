@@ -1,4 +1,4 @@
-"""Whether the losses of each optimizer step are finite, without making the device wait for the question.
+"""The losses of each optimizer step, summed, without making the device wait for the question.
 
 On a CPU a number is there when the loss is. On a device it is copied when the device comes to it, and read when it has
 arrived: some steps later, and never waited for, except before a save, which waits for the device anyway.
@@ -6,20 +6,31 @@ arrived: some steps later, and never waited for, except before a save, which wai
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import deque
 from typing import Any, NamedTuple
 
-__all__ = ["Losses"]
+__all__ = ["Look", "Losses"]
 
 PENDING = 8
 """Steps whose answer may be on its way; further ones are not asked about."""
 
 
+class Look(NamedTuple):
+    """What is known of one step."""
+
+    step: int
+    loss: float
+    """Sum of its losses here: nan or infinite when one of them is."""
+    at: float
+    """When the step was closed."""
+    skipped: bool
+
+
 class _Asked(NamedTuple):
     step: int
     at: float
+    skipped: bool
     host: Any
     arrived: Any
 
@@ -28,11 +39,10 @@ class Losses:
     """The losses of one process."""
 
     def __init__(self) -> None:
-        self._finite = True
-        self._any = False
+        self._sum: float | None = None
         self._waiting: list[Any] = []
         self._asked: deque[_Asked] = deque()
-        self._known: list[tuple[int, bool, float]] = []
+        self._known: list[Look] = []
 
     def take(self, loss: Any) -> None:
         """A loss that goes backward: a tensor of one number, or anything else, which is passed over."""
@@ -41,40 +51,35 @@ class Losses:
         if loss.is_cuda:
             self._waiting.append(loss.detach())
         elif loss.is_cpu:
-            self._any = True
-            self._finite = self._finite and math.isfinite(loss.item())
+            self._sum = (self._sum or 0.0) + loss.item()
 
-    def forget(self) -> None:
-        """The step that these losses belong to was left out."""
-        self._finite, self._any = True, False
-        self._waiting.clear()
-
-    def close(self, step: int, at: float) -> None:
+    def close(self, step: int, at: float, *, skipped: bool = False) -> None:
         """The losses since the last call belong to this step."""
         if self._waiting and len(self._asked) < PENDING:
-            self._asked.append(_ask(step, at, self._waiting))
-        elif self._any:
-            self._known.append((step, self._finite, at))
-        self.forget()
+            self._asked.append(_Asked(step, at, skipped, *_ask(self._waiting)))
+        elif self._sum is not None:
+            self._known.append(Look(step, self._sum, at, skipped))
+        self._sum = None
+        self._waiting.clear()
 
-    def known(self, *, wait: bool = False) -> list[tuple[int, bool, float]]:
-        """Steps not told before: number, whether all its losses here were finite, time. In order."""
+    def known(self, *, wait: bool = False) -> list[Look]:
+        """Steps not told before, in order."""
         while self._asked and (wait or self._asked[0].arrived.query()):
             asked = self._asked.popleft()
             if wait:
                 asked.arrived.synchronize()
-            self._known.append((asked.step, bool(asked.host.item()), asked.at))
+            self._known.append(Look(asked.step, float(asked.host.item()), asked.at, asked.skipped))
         told, self._known = self._known, []
         return told
 
 
-def _ask(step: int, at: float, losses: list[Any]) -> _Asked:
-    """Three small kernels and a copy into pinned memory, which the host does not wait for."""
+def _ask(losses: list[Any]) -> tuple[Any, Any]:
+    """Two small kernels and a copy into pinned memory, which the host does not wait for."""
     torch: Any = sys.modules["torch"]
     with torch.no_grad():
-        finite = torch.stack([loss.reshape(()).float() for loss in losses]).isfinite().all()
-        host = torch.empty((), dtype=torch.bool, pin_memory=True)
-        host.copy_(finite, non_blocking=True)
+        total = torch.stack([loss.reshape(()).float() for loss in losses]).sum()
+        host = torch.empty((), dtype=torch.float32, pin_memory=True)
+        host.copy_(total, non_blocking=True)
     arrived = torch.cuda.Event()
     arrived.record()
-    return _Asked(step, at, host, arrived)
+    return host, arrived

@@ -73,6 +73,7 @@ class Vitals:
         number = self._steps[owner] = self._steps.get(owner, 0) + 1
         self._most = max(self._most, number)
         self.losses.close(number, time.time())
+        self.health.steps()
         self._look(wait=False)
         self.pulse.finite = "false" if self.health.bad else "true"
         self.pulse.stepped(steps=self._most)
@@ -83,8 +84,9 @@ class Vitals:
     def skipped(self, owner: Any) -> None:
         """A loss scaler has left a step out."""
         self._steps.setdefault(owner, 0)
-        self.losses.forget()
+        self.losses.close(self._most + 1, time.time(), skipped=True)
         self.health.skips()
+        self._look(wait=False)
         self.pulse.stepped(steps=self._most, skipped=self.health.skipped)
         self._end_if_hopeless()
 
@@ -123,8 +125,8 @@ class Vitals:
         self.pulse.backward_begins()
 
     def _look(self, *, wait: bool) -> None:
-        for step, finite, at in self.losses.known(wait=wait):
-            self.health.steps(step, finite=finite, at=at)
+        for look in self.losses.known(wait=wait):
+            self.health.looks(look.step, loss=look.loss, at=look.at, skipped=look.skipped)
 
     def _end_if_hopeless(self) -> None:
         whose = f"the loss of rank {self.rank}"

@@ -36,14 +36,11 @@ class Vitals:
 
         loss: summed over the ranks. own: this rank's part, a tensor or a number.
         """
-        finite = math.isfinite(loss)
-        if skipped:
-            self.health.skips()
-        else:
-            if not finite and not self.health.bad:
-                self._own_is_finite = math.isfinite(float(own))
-            self.health.steps(number, finite=finite, at=time.time())
-        self.pulse.finite = "true" if finite else "false"
+        if not math.isfinite(loss) and not self.health.bad:
+            self._own_is_finite = math.isfinite(float(own))
+        (self.health.skips if skipped else self.health.steps)()
+        self.health.looks(number, loss=loss, at=time.time(), skipped=skipped)
+        self.pulse.finite = "true" if math.isfinite(loss) else "false"
         self.pulse.stepped(steps=number, skipped=self.health.skipped)
         found = self.health.verdict(whose="the loss", step=number, checkpoint=self._kept)
         if found:

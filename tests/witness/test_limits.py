@@ -1,5 +1,6 @@
 """How many bad steps in a row end a training, and with which words."""
 
+import math
 from pathlib import Path
 
 from hypothesis import given
@@ -9,7 +10,7 @@ from batchwright_witness.limits import LOSS_STEPS, SKIPPED_STEPS, Health
 from launcher.errors import Problem
 
 MESSAGES = Path(__file__).parent / "messages"
-STEPS = st.lists(st.sampled_from(["good", "bad", "skipped"]), max_size=60)
+STEPS = st.lists(st.sampled_from(["good", "bad", "skipped", "skipped nan"]), max_size=60)
 
 
 def verdict(health, step=1):
@@ -17,35 +18,45 @@ def verdict(health, step=1):
 
 
 def after(steps):
-    """Health after steps numbered from 1, where one that is left out has no number."""
-    health, number = Health(), 0
+    """Health after steps; the number of one that is left out goes to the next one."""
+    health, number = Health(), 1
     for each in steps:
-        if each == "skipped":
-            health.skips()
-        else:
-            number += 1
-            health.steps(number, finite=each == "good", at=float(number))
+        left_out = each.startswith("skipped")
+        (health.skips if left_out else health.steps)()
+        loss = {"good": 1.0, "bad": math.inf, "skipped": math.inf, "skipped nan": math.nan}[each]
+        health.looks(number, loss=loss, at=float(number), skipped=left_out)
+        number += not left_out
     return health
 
 
 @given(STEPS)
 def test_only_in_a_row(steps):
-    """A verdict comes exactly when the last steps that were done are all bad, or the last ones are all left out."""
-    done = [each for each in steps if each != "skipped"]
-    bad = len(done) >= LOSS_STEPS and set(done[-LOSS_STEPS:]) == {"bad"}
-    left_out = len(steps) >= SKIPPED_STEPS and set(steps[-SKIPPED_STEPS:]) == {"skipped"}
-    found = verdict(after(steps))
-    assert (found is not None) == (bad or left_out)
+    """A verdict comes exactly when the last losses are all lost, or the last steps are all left out."""
+    told = [each for each in steps if each != "skipped"]
+    lost = len(told) >= LOSS_STEPS and "good" not in told[-LOSS_STEPS:]
+    tail = steps[-SKIPPED_STEPS:]
+    left_out = len(tail) == SKIPPED_STEPS and all(each.startswith("skipped") for each in tail)
+    assert (verdict(after(steps)) is not None) == (lost or left_out)
 
 
 @given(STEPS)
 def test_the_first_bad_step_is_named(steps):
-    """`first` is the step after the last good one."""
-    done = [each for each in steps if each != "skipped"]
+    """`first` is the number of the first lost one after the last good one."""
     health = after(steps)
     if health.bad:
-        assert done[health.first - 1 :] == ["bad"] * health.bad
-        assert health.first == 1 or done[health.first - 2] == "good"
+        good = sum(each == "good" for each in steps)
+        last = max((at for at, each in enumerate(steps) if each == "good"), default=-1)
+        tail = steps[last + 1 :]
+        before = tail[: next(at for at, each in enumerate(tail) if each != "skipped")]
+        done = sum(each == "bad" for each in steps[: last + 1])
+        assert health.first == good + done + 1
+        assert set(before) <= {"skipped"}
+
+
+def test_a_loss_that_was_scaled_too_high():
+    """Infinite and left out it is a scaler's business; nan, which no scale makes of a number, it is lost."""
+    assert verdict(after(["skipped"] * 10)) is None
+    assert verdict(after(["skipped nan"] * LOSS_STEPS))[0] == "loss-not-finite"
 
 
 def test_one_batch_without_labels_is_forgiven():
