@@ -89,6 +89,18 @@ def test_the_port_is_taken(nodes, refused, message):
     assert second == f"nothing was started here: {first.splitlines()[0]}\n"
 
 
+def test_the_port_of_a_job_that_has_not_listened_yet(nodes):
+    """From the end of the meeting to the engine's first listening the port is still the first job's."""
+    nodes.write("touch up; sleep 100", "exit 0")
+    nodes.start_all()
+    nodes.until(nodes.work / "up")
+    second = nodes.start(0, name="second")
+    assert second.wait(20) == 78
+    assert "cannot be listened on: another job of batchwright has it [port-in-use]\n" in nodes.said("second")
+    nodes.programs["0"].send_signal(signal.SIGTERM)
+    assert nodes.wait() == {"0": 143, "1": 143, "second": 78}
+
+
 def test_versions_differ(nodes, refused, message):
     """Both versions and both nodes are named."""
     nodes.write(START, START)
