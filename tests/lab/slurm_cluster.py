@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lab.host import Host, wait_until
 
-__all__ = ["cancel_all", "start_slurm", "wait_for_nodes"]
+__all__ = ["cancel_all", "start_slurm", "start_slurmd", "wait_for_nodes"]
 
 CONFIG = """\
 ClusterName=lab
@@ -79,13 +79,19 @@ def start_slurm(hosts: list[Host], *, head: Host, folder: Path, cpus: int = 2) -
     head.serve("slurmctld", ["slurmctld", "-D", "-f", str(config)], env=environ)
     for host in hosts:
         (folder / f"spool-{host.name}").mkdir()
-        host.serve("slurmd", ["slurmd", "-D", "-N", host.name, "-f", str(config)], env=environ)
+        start_slurmd(host, config=config)
 
     def logs() -> str:
         return "\n".join(host.log(name) for host in (head, *hosts) for name in host.daemons)
 
     wait_for_nodes(environ, count=len(hosts), otherwise=logs)
     return config
+
+
+def start_slurmd(host: Host, *, config: Path) -> None:
+    """The host's daemon, which reports to slurmctld at once."""
+    environ = {"PATH": os.environ["PATH"], "SLURM_CONF": str(config)}
+    host.serve("slurmd", ["slurmd", "-D", "-N", host.name, "-f", str(config)], env=environ)
 
 
 def wait_for_nodes(environ: dict[str, str], *, count: int, otherwise=str, seconds: float = 30) -> None:
