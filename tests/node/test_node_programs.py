@@ -144,6 +144,17 @@ def test_nobody_left_to_tell(nodes):
     assert nodes.said(0).splitlines()[1:] == ["HOST (node 1) was asked to end: whoever started it is gone"]
 
 
+def test_nobody_left_before_the_start(nodes):
+    """A launcher that died while the nodes were meeting leaves nothing running either."""
+    nodes.write("sleep 100", "sleep 100")
+    first = nodes.start(0, stdin=subprocess.PIPE, SSH_CONNECTION="here")
+    nodes.until(nodes.run(0) / "nodes" / "0.pid")
+    first.stdin.close()
+    nodes.start(1)
+    assert nodes.wait() == {"0": 129, "1": 129}
+    assert nodes.left() == []
+
+
 def test_stop_ends_what_runs_here(nodes):
     """--stop ends one node's program and all that it started, and does nothing the second time."""
     nodes.write("sleep 100", "touch up; sleep 100")

@@ -45,6 +45,7 @@ def serve(order: NodeOrder, *, environ: Mapping[str, str], beside: Path) -> int:
     environ: of this process. beside: folder of its interpreter.
     """
     host = socket.gethostname()
+    leash = Leash(Outlet(), stdin=order.leashed)
     with signals_as_bytes() as wake:
         forget_earlier(order.run, node=order.node, ranks=order.ranks)
         note_running(order.run, node=order.node)
@@ -54,7 +55,8 @@ def serve(order: NodeOrder, *, environ: Mapping[str, str], beside: Path) -> int:
         except (Refusal, Told, Asked) as error:
             return _not_started(order, host, error)
         try:
-            return _run(order, _completed(order, command, environ, address), control, wake=wake, host=host)
+            command = _completed(order, command, environ, address)
+            return _run(order, command, control, leash, wake=wake, host=host)
         finally:
             note_stopped(order.run, node=order.node)
 
@@ -147,11 +149,12 @@ def _completed(
     return replace(command, argv=argv, env=environment)
 
 
-def _run(order: NodeOrder, command: JobCommand, control: Control, *, wake: int, host: str) -> int:
+def _run(
+    order: NodeOrder, command: JobCommand, control: Control, leash: Leash, *, wake: int, host: str
+) -> int:
     """Runs the command to its end and the job to its verdict; exit code of this node."""
     ranks = order.ranks
-    outlet, started = Outlet(), time.time()
-    leash = Leash(outlet, stdin=order.leashed)
+    started = time.time()
     attendants: list[Attendant] = [control, leash, watch_over(order, control, ranks=ranks, say=say)]
     grace_seconds = order.plan.launch.grace_seconds
     ending = None
@@ -162,11 +165,11 @@ def _run(order: NodeOrder, command: JobCommand, control: Control, *, wake: int, 
             node=order.node,
             wake=wake,
             grace_seconds=grace_seconds,
-            output=outlet.write,
+            output=leash.outlet.write,
             say=say if control.is_main else _nobody,  # everybody was asked
             attendants=attendants,
         )
-        end = own_end(order, ending, control, host=host, log=outlet.tail, ranks=ranks)
+        end = own_end(order, ending, control, host=host, log=leash.outlet.tail, ranks=ranks)
         end = leash.cause(end)
     except HandoffError as error:  # it cannot be started, for all that it was there
         say(str(error))

@@ -70,7 +70,7 @@ class Leash:
 
     def __init__(self, outlet: Outlet, *, stdin: bool) -> None:
         self.gone_at: float | None = None
-        self._outlet = outlet
+        self.outlet = outlet
         self._stdin = stdin and _stays_open()
 
     def files(self) -> Collection[int]:
@@ -79,7 +79,7 @@ class Leash:
 
     def attend(self, *, ending: bool) -> bool:  # noqa: ARG002 - gone is gone
         """True once they are."""
-        if self.gone_at is None and (self._outlet.look() or (self._stdin and _has_ended())):
+        if self.gone_at is None and (self.outlet.look() or (self._stdin and _has_ended())):
             self.gone_at = time.time()
         return self.gone_at is not None
 
