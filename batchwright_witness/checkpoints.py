@@ -8,8 +8,13 @@ from typing import Any
 
 __all__ = ["checkpoint_folders", "latest_checkpoint"]
 
-_POINTERS = {"latest", "latest_checkpointed_iteration.txt"}
+_POINTERS = {"latest"}
 """Files that name a checkpoint and are none."""
+_BESIDE = {".csv", ".json", ".log", ".md", ".py", ".txt", ".yaml"}
+"""Of files that lie beside checkpoints: DeepSpeed puts scripts there, trainers their state and logs.
+
+Source: deepspeed@0.19.8 runtime/engine.py:DeepSpeedEngine._copy_recovery_script (zero_to_fp32.py).
+"""
 
 
 def checkpoint_folders(checkpoint: Mapping[str, Any] | None, *beside: Path) -> tuple[Path, ...]:
@@ -31,11 +36,14 @@ def latest_checkpoint(folders: Iterable[Path], *, before: float | None) -> str |
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return [
-            path for path in folder.iterdir() if path.name not in _POINTERS and not path.name.startswith(".")
-        ]
+        found = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError:
         return []
+    return [path for path in found if path.name not in _POINTERS and not _is_beside(path)]
+
+
+def _is_beside(path: Path) -> bool:
+    return path.suffix in _BESIDE and path.is_file()
 
 
 def _written(path: Path, depth: int) -> float | None:

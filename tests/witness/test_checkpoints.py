@@ -24,7 +24,9 @@ def test_the_newest_that_was_complete(tmp_path):
 
 
 def test_what_is_no_checkpoint(tmp_path):
-    """Pointers to checkpoints, hidden and empty files, empty folders and missing ones are none."""
+    """Pointers to checkpoints, scripts and logs beside them, hidden and empty files, empty folders are none."""
+    put(tmp_path / "zero_to_fp32.py", 100)
+    put(tmp_path / "trainer_state.json", 100)
     put(tmp_path / "latest", 100)
     put(tmp_path / ".partial.pt", 100)
     put(tmp_path / "empty.pt", 100, text="")
