@@ -129,13 +129,13 @@ def read_run(directory: Path) -> RunRecord:
 
 
 def _settled(status: Mapping[str, Any], directory: Path) -> Mapping[str, Any]:
-    """A job that was handed over has nobody to write its end down but its main node."""
+    """A job that was handed over has nobody to write its end down but its nodes."""
     from launcher.handoff.node.record import job_verdict
     from launcher.handoff.signals import ENDING
 
     if status["state"] != "submitted" or (verdict := job_verdict(directory)) is None:
         return status
-    ended = (directory / "nodes" / "0.json").stat().st_mtime
+    ended = max(path.stat().st_mtime for path in directory.glob("nodes/*.json"))
     state = "interrupted" if verdict.exit - 128 in ENDING else "failed" if verdict.exit else "done"
     facts = {"exit": verdict.exit, "message": verdict.words, "ended": time_stamp(ended)}
     return {**status, "state": state, **facts}

@@ -82,7 +82,7 @@ def test_its_end_is_what_the_main_node_wrote(around, tmp_path, code, state):
     (tmp_path / "status.json").write_text(json.dumps(status))
     assert read_run(tmp_path).state == "submitted"
     (tmp_path / "nodes").mkdir()
-    job = {"exit": code, "message": "words", "node": None}
+    job = {"exit": code, "message": "words", "node": None, "rank": None}
     (tmp_path / "nodes" / "0.json").write_text(json.dumps({"node": 0, "exit": code, "job": job}))
     record = read_run(tmp_path)
     assert (record.state, record.status["exit"], record.status["message"]) == (state, code, "words")
