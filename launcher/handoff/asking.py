@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from launcher.handoff.commands import JobCommand, start_command
 
@@ -55,13 +55,16 @@ class Asking:
         return True
 
 
-def sweep(commands: Sequence[JobCommand], *, seconds: float) -> bool:
-    """Asks once more, for what outlived the commands that waited for it; whether every one ended well and in time."""
+def sweep(commands: Sequence[JobCommand], *, seconds: float, hurried: Callable[[], bool]) -> bool:
+    """Asks once more, for what outlived the commands that waited for it; whether every one ended well and in time.
+
+    hurried: whether somebody does not want to wait for the answers any longer.
+    """
     asking = Asking(commands)
     asking.ask()
     deadline = time.monotonic() + seconds
     while asking.go_on():
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or hurried():
             asking.give_up()
         else:
             time.sleep(0.05)

@@ -19,7 +19,7 @@ from launcher.handoff.commands import JobCommand, start_command
 from launcher.handoff.following import GrowingFile
 from launcher.handoff.processes import Process, processes_of_run, send
 from launcher.handoff.shared_memory import free_shared_memory
-from launcher.handoff.signals import ENDING
+from launcher.handoff.signals import asked_already
 
 __all__ = ["Ending", "run_job"]
 
@@ -93,7 +93,7 @@ def run_job(
     one of several. attendants: called meanwhile; each may end the job. Raises HandoffError when a command cannot be
     started.
     """
-    if asked := _asked_already(wake):
+    if asked := asked_already(wake):
         return Ending(returncode=-asked, interrupted_by=asked, left_behind=())
     asking, followed = Asking(stop), GrowingFile(log) if log is not None else None
     waited_for_all = False
@@ -116,13 +116,18 @@ def run_job(
     finally:
         asking.give_up()
         free_shared_memory(commands)
-        answered = not stop or waited_for_all or sweep(stop, seconds=grace_seconds + _ANSWER)
+        answered = not stop or waited_for_all or _sweep(stop, grace_seconds, wake)
         if not answered:
             say("warning: not every host answered when it was asked to end the job")
     # those that were ended because another one failed are not the cause
     code = next((code for code in sorted(codes, key=_is_terminated) if code), 0)
     by, left = watch.interrupted_by, watch.left_behind
     return Ending(returncode=code, interrupted_by=by, left_behind=left, answered=answered)
+
+
+def _sweep(stop: Sequence[JobCommand], grace_seconds: float, wake: int) -> bool:
+    """Whether every host answered; a person who asks once more does not wait for those that do not."""
+    return sweep(stop, seconds=grace_seconds + _ANSWER, hurried=lambda: asked_already(wake) is not None)
 
 
 def _follow(
@@ -199,13 +204,6 @@ def _children(
                 pipe.close()
             if child.returncode is None and _has_ended(child):
                 child.wait()
-
-
-def _asked_already(wake: int) -> int | None:
-    try:
-        return next((number for number in os.read(wake, 64) if number in ENDING), None)
-    except BlockingIOError:
-        return None
 
 
 def _is_over(watch: _Watch) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["ENDING", "signals_as_bytes"]
+__all__ = ["ENDING", "asked_already", "signals_as_bytes"]
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals by which somebody asks a run to end."""
@@ -36,6 +36,14 @@ def signals_as_bytes() -> Iterator[int]:
         signal.set_wakeup_fd(previous)
         os.close(read_end)
         os.close(write_end)
+
+
+def asked_already(wake: int) -> int | None:
+    """Number of a signal that asks to end and has come since the descriptor was last read; None when none has."""
+    try:
+        return next((number for number in os.read(wake, 64) if number in ENDING), None)
+    except BlockingIOError:
+        return None
 
 
 def _ignored_hang_up(number: int) -> bool:

@@ -250,6 +250,16 @@ def test_deepspeeds_own_pdsh_is_rendered_on_request():
     assert differences(ITSELF, bundle) == ()
 
 
+def test_its_bundle_is_the_golden_one(golden):
+    """The same bytes as when a person last looked at them."""
+    placed = nodes_of(ITSELF).placed("/runs/sample")
+    (command,) = placed.commands
+    shown = {"argv": command.argv, "env": dict(command.env)}
+    golden(
+        "gpu-8x8-zero3/deepspeed-pdsh", {**placed.files, "command.json": json.dumps(shown, indent=1) + "\n"}
+    )
+
+
 def test_devices_of_several_nodes_are_included_by_name():
     """With the runner too, `cluster.devices` holds on every node; slots cover the highest of them."""
     bundle = nodes_of(changed(ITSELF, layout={"devices": tuple(range(8))}))

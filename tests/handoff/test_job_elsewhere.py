@@ -86,6 +86,14 @@ def test_a_host_that_does_not_answer_the_sweep_is_said(start):
     assert said == ["warning: not every host answered when it was asked to end the job"]
 
 
+def test_ctrl_c_ends_the_sweep(start):
+    """A person who does not want to wait for a host that does not answer does not have to."""
+    before = time.monotonic()
+    _, _, said = start("exit 255", stop=["sleep 60", "touch never"], signals=[(signal.SIGINT, 1.0)])
+    assert time.monotonic() - before < 15
+    assert said == ["warning: not every host answered when it was asked to end the job"]
+
+
 def test_a_file_that_grows_is_output(start, tmp_path):
     """What a scheduler writes for the job is handed on while the job runs, to its last line."""
     log = tmp_path / "job.log"

@@ -11,8 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from ssh_jobs import SshJobs, ended, losses, status
 
 pytestmark = pytest.mark.real
