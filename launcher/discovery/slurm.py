@@ -63,13 +63,18 @@ def read_allocation(environ: Mapping[str, str]) -> AllocationPlan | None:
 def allocated_cluster(allocation: AllocationPlan, *, here: Cluster) -> Cluster:
     """What the allocation has, for a recipe that names no cluster.
 
-    here: this machine, which tells the kind of accelerator where it has some. Processes on CPU are as many as the
-    allocation has tasks. Nodes that differ become groups, of which planning takes the smallest.
+    here: this machine, which tells the kind of accelerator where it has some, and their number where Slurm does not.
+    Processes on CPU are as many as the allocation has tasks. Nodes that differ become groups, of which planning takes
+    the smallest.
     """
     device, slots = "cpu", allocation.tasks
+    accelerated = here.device not in {None, "cpu"}
     if allocation.devices and max(allocation.devices) > 0:
         slots = allocation.devices
-        device = here.device if here.device not in {None, "cpu"} else "gpu"
+        device = str(here.device) if accelerated else "gpu"
+    elif accelerated:
+        count = len(here.devices) if here.devices else here.devices_per_node or 1
+        device, slots = str(here.device), (count,) * len(allocation.hosts)
     slots = slots or (1,) * len(allocation.hosts)
     per_node = Cluster(
         nodes=len(allocation.hosts),
@@ -80,7 +85,7 @@ def allocated_cluster(allocation: AllocationPlan, *, here: Cluster) -> Cluster:
     if len(set(slots)) == 1:
         return replace(per_node, devices_per_node=slots[0])
     kinds = {count: slots.count(count) for count in slots}
-    groups = tuple(Group(nodes=n, devices_per_node=count, device=str(device)) for count, n in kinds.items())
+    groups = tuple(Group(nodes=n, devices_per_node=count, device=device) for count, n in kinds.items())
     return replace(per_node, nodes=1, groups=groups)
 
 
@@ -103,6 +108,8 @@ def _devices(environ: Mapping[str, str], nodes: int) -> tuple[int, ...]:
         if not all(count.isdecimal() for count in counts):
             raise ValueError(f"SLURM_GPUS_PER_NODE is `{asked}`")
         return (sum(map(int, counts)),) * nodes
+    if given := environ.get("SLURM_JOB_GPUS"):
+        return (len(given.split(",")),) * nodes
     here = environ.get("SLURM_GPUS_ON_NODE", "")
     return (int(here),) * nodes if here.isdecimal() else ()
 

@@ -48,6 +48,7 @@ def test_an_allocation_says_what_each_host_has():
         ({"SLURM_GPUS_PER_NODE": "h100:4"}, (4, 4, 4)),
         ({"SLURM_GPUS_PER_NODE": "a100:2,l4:1"}, (3, 3, 3)),
         ({"SLURM_GPUS_ON_NODE": "2"}, (2, 2, 2)),
+        ({"SLURM_JOB_GPUS": "0,3"}, (2, 2, 2)),
         ({}, ()),
     ],
 )
@@ -117,6 +118,15 @@ def test_the_kind_of_accelerator_is_that_of_this_machine():
         nodes=2, devices_per_node=4, device="h100-sxm-80gb"
     )
     assert allocated_cluster(allocation, here=CPU).device == "gpu"
+
+
+def test_a_node_of_the_job_counts_its_own_accelerators():
+    """`salloc --gres=gpu:8` sets no number; on a node of the job, what this machine may use is it."""
+    allocation = AllocationPlan(job="1", hosts=("a", "b"), tasks=(1, 1))
+    assert allocated_cluster(allocation, here=GPU).devices_per_node == 8
+    some = Cluster(device="h100-sxm-80gb", devices=(2, 3))
+    assert allocated_cluster(allocation, here=some).devices_per_node == 2
+    assert allocated_cluster(allocation, here=CPU).device == "cpu"
 
 
 def test_nodes_that_differ_are_groups():
