@@ -21,6 +21,9 @@ from launcher.spec.plan import RunPlan
 
 __all__ = ["Vitals"]
 
+LATER_SECONDS = 0.5
+"""Between the end of the rank whose loss it was and the others': who ends first is the one that is named."""
+
 
 class Vitals:
     """Beats and health of one rank."""
@@ -59,9 +62,14 @@ class Vitals:
             problem = _problem(code, words)
             say([problem])
             leave(world, error=str(problem))
-        said, _ = meeting.exchange(self._own_is_finite, seconds=self._plan.launch.handshake_seconds)
-        problem = _problem(code, words._replace(message=_named(words.message, said)))
-        meeting.part([problem], ranks=range(size))
+        finite, absent = meeting.exchange(self._own_is_finite, seconds=self._plan.launch.handshake_seconds)
+        if absent:
+            finite = [True] * size
+        problem = _problem(code, words._replace(message=_named(words.message, finite)))
+        ranks = sorted(range(size), key=lambda rank: finite[rank])
+        meeting.part([problem], ranks=ranks)
+        if self._reducer.rank != ranks[0]:
+            time.sleep(LATER_SECONDS)
         leave(world, error=str(problem))
 
     def _kept(self) -> str | None:
