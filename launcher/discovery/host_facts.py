@@ -20,6 +20,7 @@ __all__ = [
     "devices",
     "interpreter",
     "limits",
+    "memory_rows",
     "scheduler_name",
     "shm_bytes",
     "versions",
@@ -60,18 +61,18 @@ def scheduler_name() -> str | None:
 
 
 def devices(_request: Request) -> dict[str, Any]:
-    """kind, count, names; from the drivers' folders, without starting a process."""
-    nvidia = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    """kind, count, names; from the drivers' folders, without starting a process. Containers may hide the names."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # noqa: TID251 - the machine's own facts
     names = [
         line.split(":", 1)[1].strip()
-        for file in nvidia
+        for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
         for line in _text(file).splitlines()
-        if "Model:" in line
+        if line.startswith("Model:")
     ]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # noqa: TID251 - the machine's own facts
-    if names:
-        return {"kind": "cuda", "count": len(names), "names": names, "visible": visible}
-    amd = [p for p in Path("/sys/class/kfd/kfd/topology/nodes").glob("*") if _has_simds(p)]
+    count = len(names) or len([path for path in Path("/dev").glob("nvidia*") if path.name[6:].isdecimal()])
+    if count:
+        return {"kind": "cuda", "count": count, "names": names, "visible": visible}
+    amd = [path for path in Path("/sys/class/kfd/kfd/topology/nodes").glob("*") if _has_simds(path)]
     if amd:
         return {"kind": "rocm", "count": len(amd), "names": [_text(p / "name") for p in amd], "visible": None}
     gaudi = list(Path("/dev/accel").glob("accel[0-9]*")) if Path("/sys/module/habanalabs").is_dir() else []
@@ -83,7 +84,7 @@ def _has_simds(node: Path) -> bool:
     return found is not None and found[1] != "0"
 
 
-def device_memory(_request: Request) -> list[dict[str, Any]]:
+def device_memory(request: Request) -> list[dict[str, Any]]:
     """Per device: total and used bytes, the processes that hold it. Starts nvidia-smi where its devices are."""
     cards = [
         card
@@ -99,17 +100,26 @@ def device_memory(_request: Request) -> list[dict[str, Any]]:
             }
             for card in cards
         ]
-    if not Path("/proc/driver/nvidia/gpus").is_dir():
+    if devices(request)["kind"] != "cuda":
         return []
-    rows = _nvidia_smi("--query-gpu=uuid,memory.total,memory.used")
-    holding = _nvidia_smi("--query-compute-apps=gpu_uuid,pid,process_name,used_memory")
+    return memory_rows(
+        _nvidia_smi("--query-gpu=uuid,memory.total,memory.used"),
+        _nvidia_smi("--query-compute-apps=gpu_uuid,pid,process_name"),
+    )
+
+
+def memory_rows(rows: list[list[str]], holding: list[list[str]]) -> list[dict[str, Any]]:
+    """From nvidia-smi's lines; it counts in MiB, and has `[N/A]` where a device does not tell."""
     return [
         {
-            "total_bytes": int(total) << 20,
-            "used_bytes": int(used) << 20,
-            "processes": [f"{Path(row[2]).name} (process {row[1]})" for row in holding if row[0] == uuid],
+            "total_bytes": int(row[1]) << 20,
+            "used_bytes": int(row[2]) << 20,
+            "processes": [
+                f"{Path(each[2]).name} (process {each[1]})" for each in holding if each[0] == row[0]
+            ],
         }
-        for uuid, total, used in rows
+        for row in rows
+        if row[1].isdecimal() and row[2].isdecimal()
     ]
 
 

@@ -25,8 +25,9 @@ def doctor_lines(checkup: Checkup, *, colour: bool = False) -> list[str]:
         code = _COLOURS.get(state)
         return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text
 
-    lines = [_verdict(checkup), ""]
-    lines += _tables(checkup, paint)
+    lines = [_verdict(checkup)]
+    if checkup.rows:
+        lines += ["", *_tables(checkup, paint)]
     if checkup.collective is not None:
         lines += ["", *_collective(checkup.collective)]
     if checkup.notes:
@@ -120,7 +121,7 @@ def _shown(cell: Cell) -> str:
 
 
 def _widths(columns: Sequence[tuple[str, list[Cell]]]) -> list[int]:
-    return [max(len(head), *(len(_shown(cell)) for cell in cells)) for head, cells in columns]
+    return [max([len(head), *(len(_shown(cell)) for cell in cells)]) for head, cells in columns]
 
 
 def _fitting(columns: Sequence[tuple[str, list[Cell]]], width: int) -> int:

@@ -162,7 +162,10 @@ def test_device_memory_in_use(examined, cluster_plan, same_message):
     ]
     answers = [good(0), with_facts(good(1), device_memory=memory)]
     needs = replace(cluster_plan, memory=SimpleNamespace(peak_bytes=60 * GIB))
-    found = examined(answers, plan=needs).problems
+    compared = examined(answers, plan=needs)
+    assert [cell.state for cell in cells(compared, "free memory")] == ["ok", "bad"]
+    assert cells(compared, "free memory")[1].why == "device 1, plan needs 60.0"
+    found = compared.problems
     assert [problem.severity for problem in found] == ["error"]
     same_message(found[0])
     found = examined(answers, plan=cluster_plan).problems

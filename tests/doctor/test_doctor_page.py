@@ -137,3 +137,21 @@ def test_json(examined):
     assert found["ok"] is False
     assert found["checks"]["ssh"]["node-b"] == {"found": "refused", "state": "bad", "why": None}
     assert found["facts"]["node-a"]["versions"]["torch"] == "2.13.0"
+
+
+def test_an_executor_that_nobody_can_ask():
+    """Without a row there is no table, and the note says why."""
+    checkup = Checkup(
+        recipe_name="job",
+        plan_hash="5034ef77aa",
+        executor="mine",
+        hosts=("mine",),
+        rows=(),
+        problems=(),
+        notes=("`mine` starts the job by itself: its hosts are asked when they meet",),
+    )
+    assert doctor_lines(checkup) == [
+        "ready   all well   mine, hosts not known yet, 0.0 s   plan 5034ef",
+        "",
+        "note    `mine` starts the job by itself: its hosts are asked when they meet",
+    ]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.discovery import network_facts, node_facts, path_facts
+from launcher.discovery import host_facts, network_facts, node_facts, path_facts
 from launcher.discovery.node_facts import BEGIN, CHECKS, END, MODULES, MORE, collect
 from launcher.handoff.doctor.shipping import asking_words
 
@@ -223,3 +223,11 @@ def test_interfaces():
     found = network_facts.network({"main_address": "no-such-host.invalid"})
     assert "main" not in found
     assert found["why"]
+
+
+def test_what_nvidia_smi_says():
+    """Memory in MiB by device, with the processes that hold it; a device that does not tell is left out."""
+    rows = [["GPU-1", "81559", "4"], ["GPU-2", "81559", "70000"], ["GPU-3", "[N/A]", "[N/A]"]]
+    found = host_facts.memory_rows(rows, [["GPU-2", "4711", "/usr/bin/python3"]])
+    assert [each["total_bytes"] for each in found] == [81559 * 2**20] * 2
+    assert [each["processes"] for each in found] == [[], ["python3 (process 4711)"]]
