@@ -49,7 +49,9 @@ class Losses:
         if not hasattr(loss, "is_cuda") or loss.numel() != 1 or not loss.is_floating_point():
             return
         if loss.is_cuda:
-            self._waiting.append(loss.detach())
+            # what a CUDA graph captures is no value yet, and asking would spoil the capture
+            if not sys.modules["torch"].cuda.is_current_stream_capturing():
+                self._waiting.append(loss.detach())
         elif loss.is_cpu:
             self._sum = (self._sum or 0.0) + loss.item()
 

@@ -14,7 +14,10 @@ class Device:
 
     def __init__(self):
         self.done, self.waited = 0, []
-        self.cuda = SimpleNamespace(Event=lambda: Event(self))
+        self.captures = False
+        self.cuda = SimpleNamespace(
+            Event=lambda: Event(self), is_current_stream_capturing=lambda: self.captures
+        )
         self.float32 = "float32"
 
     def no_grad(self):
@@ -133,6 +136,16 @@ def test_a_step_left_out_is_told_as_such(device):
     losses.close(1, at=0.0, skipped=True)
     losses.close(1, at=1.0)
     assert losses.known(wait=True) == [(1, 4.0, 0.0, True)]
+
+
+def test_a_graph_that_is_captured_is_left_alone(device):
+    """Nothing is asked while a CUDA graph is recorded."""
+    losses = Losses()
+    device.captures = True
+    losses.take(Loss(float("nan")))
+    losses.close(1, at=0.0)
+    assert losses.known(wait=True) == []
+    assert Event.count == 0
 
 
 @pytest.mark.torch
