@@ -49,8 +49,7 @@ class Losses:
         if not hasattr(loss, "is_cuda") or loss.numel() != 1 or not loss.is_floating_point():
             return
         if loss.is_cuda:
-            # what a CUDA graph captures is no value yet, and asking would spoil the capture
-            if not sys.modules["torch"].cuda.is_current_stream_capturing():
+            if not _captures():
                 self._waiting.append(loss.detach())
         elif loss.is_cpu:
             self._sum = (self._sum or 0.0) + loss.item()
@@ -66,7 +65,7 @@ class Losses:
 
     def known(self, *, wait: bool = False) -> list[Look]:
         """Steps not told before, in order."""
-        while self._asked and (wait or self._asked[0].arrived.query()):
+        while self._asked and not _captures() and (wait or self._asked[0].arrived.query()):
             asked = self._asked.popleft()
             if wait:
                 asked.arrived.synchronize()
@@ -85,3 +84,8 @@ def _ask(losses: list[Any]) -> tuple[Any, Any]:
     arrived = torch.cuda.Event()
     arrived.record()
     return host, arrived
+
+
+def _captures() -> bool:
+    """Whether a CUDA graph is being recorded: what it holds is no value yet, and any question would spoil it."""
+    return bool(sys.modules["torch"].cuda.is_current_stream_capturing())
