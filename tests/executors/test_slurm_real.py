@@ -37,6 +37,7 @@ class Slurm:
         self.environ = lab.slurm_environ()
         self.folder = folder
         self.lab = lab
+        self.started = []
 
     def recipe(self, more="", **top):
         text = (
@@ -57,19 +58,31 @@ class Slurm:
         ]
 
     def start(self, words, **environ):
-        return subprocess.Popen(
-            words, cwd=self.folder, env={**self.environ, **environ}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )  # fmt: skip
+        self.started.append(
+            subprocess.Popen(
+                words,
+                cwd=self.folder,
+                env={**self.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return self.started[-1]
 
-    def told(self, words, seconds=90, **environ):
-        """Exit code and everything printed; what still runs after so many seconds is ended."""
-        process = self.start(words, **environ)
-        try:
-            return process.communicate(timeout=seconds)[0], process.returncode
-        finally:
+    def end(self):
+        """Nothing that was started here goes on."""
+        for process in self.started:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+    def told(self, words, seconds=90, **environ):
+        """Exit code and everything printed."""
+        process = self.start(words, **environ)
+        return process.communicate(timeout=seconds)[0], process.returncode
 
     def ask(self, *words):
         ran = subprocess.run(words, env=self.environ, capture_output=True, text=True, check=False, timeout=30)
@@ -101,6 +114,7 @@ def slurm(lab, tmp_path):
     """Afterwards the cluster has no job, and no node a process."""
     made = Slurm(lab, tmp_path)
     yield made
+    made.end()
     if left := made.jobs():
         made.ask("scancel", "--signal=KILL", "--full", *left)
         made.ask("scancel", *left)
@@ -141,7 +155,7 @@ def test_a_secret_arrives_and_is_written_nowhere(slurm):
         (start,) = slurm.starts(rank)
         assert start["env"]["PASSED"] == secret
         assert start["env"]["HTTP_PROXY"] == "it's $(id)"
-    assert f"site says 8 {slurm.environ['HOME']} a b" in slurm.log() or "site says 8" in slurm.log()
+    assert f"site says 8 {slurm.environ['HOME']} a b\n" in slurm.log()
     (job,) = {start["job"] for start in (*slurm.starts(0), *slurm.starts(1))}
     texts = [
         slurm.ask("scontrol", "show", "job", job),
