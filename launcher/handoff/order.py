@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.handoff.commands import JobCommand
-from launcher.handoff.environment import job_environment
+from launcher.handoff.environment import job_environment, with_time_to_end
 from launcher.handoff.executables import find_executable
 from launcher.handoff.ports import why_not_listen
 from launcher.spec.bundle import MAIN_PORT, PYTHON, LaunchBundle, port_of
@@ -110,6 +110,7 @@ def _command(
             pass_env=order.plan.launch.pass_env,
             first_on_path=(str(found.parent),) if found else (),
         )
+        environment = with_time_to_end(environment, grace_seconds=order.plan.launch.grace_seconds)
     if elsewhere and not Path(workdir).is_dir():  # a folder of an image
         workdir = str(Path.cwd())
     return JobCommand(argv=(str(found or argv[0]), *argv[1:]), env=environment, directory=workdir)

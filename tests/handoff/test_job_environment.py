@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.handoff.environment import job_environment
+from launcher.handoff.environment import job_environment, with_time_to_end
 from launcher.spec.caller import NAMES, NEVER, PREFIXES, allowed
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "environment.md"
@@ -44,10 +44,17 @@ def test_our_programs_come_first_on_path():
 
 def test_the_reference_lists_exactly_these():
     """docs/reference/environment.md names every variable and prefix of the list, and no other."""
-    text = REFERENCE.read_text().partition("## Handed on")[2].partition("## Never")[0]
+    text = REFERENCE.read_text().partition("## Handed on")[2].partition("\n## ")[0]
     listed = set(re.findall(r"`([A-Za-z0-9_]+\*?)`", text))
     assert listed == {*NAMES, *(f"{prefix}*" for prefix in PREFIXES)}
     never = set(
         re.findall(r"`([A-Z_]+\*?)`", REFERENCE.read_text().partition("## Never")[2].partition("##")[0])
     )
     assert never == {f"{name}*" if name.endswith("_") else name for name in NEVER}
+
+
+def test_torchrun_waits_as_long_as_the_recipe_says():
+    """Its own 30 seconds would cut a longer grace short; whoever sets another time keeps it."""
+    name = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"
+    assert with_time_to_end({}, grace_seconds=89.5)[name] == "90"
+    assert with_time_to_end({name: "5"}, grace_seconds=90)[name] == "5"

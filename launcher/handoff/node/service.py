@@ -7,12 +7,12 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 
 from launcher.errors import HandoffError, Problem
 from launcher.handoff.attending import Attendant
 from launcher.handoff.commands import JobCommand
+from launcher.handoff.environment import with_time_to_end
 from launcher.handoff.executables import find_executable
 from launcher.handoff.job import run_job
 from launcher.handoff.node.again import is_restart, resume_words
@@ -136,8 +136,7 @@ def _completed(
         environment |= interface_variables(
             address=address, written=order.plan.launch.interface, environment=environment
         )
-    # torchrun kills ranks 30 s after it was asked to end, whatever the recipe's grace
-    environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(ceil(order.plan.launch.grace_seconds)))
+    environment = with_time_to_end(environment, grace_seconds=order.plan.launch.grace_seconds)
     argv = command.argv
     if is_restart(environ) and order.plan.launch.resume_args:
         more = resume_words(order.plan, workdir=order.workdir, run=order.run)
