@@ -1,10 +1,15 @@
 """What a person reads, at most 100 columns wide."""
 
+import io
 import json
+import os
+import re
+import venv
 
 import jsonschema
 
 from doctor.conftest import good, with_facts
+from launcher.cli.main import main
 from launcher.handoff.doctor.answers import Answer
 from launcher.reporting.doctor_text import doctor_lines
 from launcher.spec.checkup import Checkup, Collective, HostRate
@@ -92,8 +97,6 @@ def test_the_first_line_answers(examined):
 
 def test_colour_changes_no_word(examined):
     """With colour the same words stand in the same places."""
-    import re
-
     found = checkup(answers := [good(0), Answer(host="node-b", said=REFUSED, exit=255)], examined(answers))
     coloured = doctor_lines(found, colour=True)
     assert any("\x1b[31m" in line for line in coloured)
@@ -155,3 +158,20 @@ def test_an_executor_that_nobody_can_ask():
         "",
         "note    `mine` starts the job by itself: its hosts are asked when they meet",
     ]
+
+
+def test_this_machine_through_another_interpreter(tmp_path):
+    """A job's interpreter that is not ours is started and asked; what it lacks is one problem."""
+    venv.create(tmp_path / "bare", with_pip=False)
+    (tmp_path / "job.yaml").write_text(
+        "global_batch_size: 12\nsequence_length: 16\nhidden_size: 64\n"
+        "cluster: {nodes: 1, devices_per_node: 2, device: cpu}\n"
+        f"launch: {{script: job.yaml, python: {tmp_path}/bare/bin/python3}}\n"
+    )
+    out, err = io.StringIO(), io.StringIO()
+    code = main(["doctor", str(tmp_path / "job.yaml"), "--json"], environ=os.environ, stdout=out, stderr=err)
+    found = json.loads(out.getvalue())
+    assert (code, found["ok"], found["collective"]) == (1, False, None), err.getvalue()
+    (host,) = found["hosts"]
+    assert found["facts"][host]["interpreter"] == f"{tmp_path}/bare/bin/python3"
+    assert "torch, batchwright are not installed on" in found["problems"][0]["message"]

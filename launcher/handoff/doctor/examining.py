@@ -118,6 +118,6 @@ def _here(order: Order, asked: Inquiry, seconds: float) -> Answer:
     plain = not launch.setup and launch.container is None
     if plain and (python is None or python.parent == order.beside):
         return ask_here(host=host, request=asked.request)
-    argv = ("sh", "-c", f'"$@" 2>&1 | sed "s/^/{host}: /"', "sh", *node_words(order, asked))
+    argv = ("sh", "-c", f'"$@" 2>&1 | sed -u "s/^/{host}: /"', "sh", *node_words(order, asked))
     (answer,) = ask_command(argv=argv, hosts=(host,), environ=order.environ, seconds=seconds)
     return answer if answer.facts else replace(answer, exit=127)
