@@ -16,7 +16,7 @@ from dataclasses import replace
 from launcher.errors import EngineError, Problem
 from launcher.executors.formats.slurm_limits import allocated_hosts, slurm_limits
 from launcher.executors.formats.slurm_options import job_options
-from launcher.executors.formats.slurm_script import job_script
+from launcher.executors.formats.slurm_script import ENDED_FILE, job_script
 from launcher.executors.formats.slurm_step import node_program, step_words
 from launcher.spec.bundle import RUN_DIR, RUN_ID, LaunchBundle, NodeCommand, encoded
 from launcher.spec.caller import NAMES
@@ -75,6 +75,7 @@ def _submitted(plan: RunPlan, bundle: LaunchBundle) -> LaunchBundle:
             ("scancel", "--signal=TERM", f"--name={RUN_ID}"),
         ),
         log=LOG_FILE,
+        ended=ENDED_FILE,
         job_port=plan.launch.main_port is None,
     )
 

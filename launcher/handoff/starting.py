@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from launcher.handoff.attending import Attendant
 from launcher.handoff.job import Ending, run_job
+from launcher.handoff.last_word import LastWord
 from launcher.handoff.launch_papers import launch_papers, remove_secrets
 from launcher.handoff.order import Order, job_commands, placed_bundle, stop_commands
 from launcher.handoff.papers import run_papers
@@ -39,8 +41,11 @@ def start_job(
     """
     commands = job_commands(order, placed)
 
+    last = LastWord(directory / placed.ended) if placed.ended is not None and placed.attached else None
+    watching = (last,) if last is not None else () if placed.nodes else attendants
+
     def job() -> Ending:
-        return run_job(
+        ending = run_job(
             commands=commands,
             run=None if placed.nodes else str(directory),
             wake=wake,
@@ -49,8 +54,12 @@ def start_job(
             say=say,
             stop=stop_commands(order, placed),
             log=directory / placed.log if placed.log is not None else None,
-            attendants=() if placed.nodes else attendants,
+            attendants=watching,
+            started=last.started if last is not None else lambda _pids: None,
         )
+        if last is None or last.code is None or ending.interrupted_by is not None:
+            return ending
+        return replace(ending, returncode=last.code)
 
     try:
         if not placed.secret_files:

@@ -66,6 +66,8 @@ class LaunchBundle:
     """Commands that ask the job to end, in their order; none: SIGTERM to the processes started here."""
     log: str | None = None
     """File of the bundle's folder that the job prints to, where what it prints does not come through the commands."""
+    ended: str | None = None
+    """File of the folder with the job's exit code once it is over, where what waits for the job may notice late."""
     attached: bool = True
     """False: commands hand the job over and return; it goes on without us."""
     detached: tuple[NodeCommand, ...] = ()

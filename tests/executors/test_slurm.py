@@ -116,6 +116,7 @@ def test_the_whole_script():
         "batchwright_code=0",
         f"{SRUN} --cpu-bind=none --mpi=none --input=none --export=ALL \\",
         "  '/opt/my py/bin/python' -m batchwright_node /shared/runs/x || batchwright_code=$?",
+        'echo "$batchwright_code" > /shared/runs/x/ended || true',
         'exit "$batchwright_code"',
     ]
 
@@ -237,6 +238,10 @@ def test_restarts_need_a_way_to_resume():
     assert "#SBATCH --requeue\n" in text
     assert "#SBATCH --array=0-2%1\n" in text
     assert "if [ -e '/shared/x y'/finished ]; then\n" in text
+    assert (
+        "if [ -e '/shared/x y'/finished ]; then echo \"$batchwright_code\" > '/shared/x y'/ended || true; fi\n"
+        in text
+    )
     assert read_by_bash(text).returncode == 0
     assert [each.code for each in EXECUTOR.check(on_slurm(slurm={"requeue": True}))] == [
         "restart-without-resume"
@@ -261,7 +266,8 @@ def test_a_sites_script_keeps_its_lines():
         f"echo {batch} {{a,b}} '/shared/it'\"'\"'s'/s",
         'batchwright_hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST") || exit 78',
     ]
-    assert lines[-2:] == ["echo done ${batchwright_code}", 'exit "$batchwright_code"']
+    assert lines[-3] == "echo done ${batchwright_code}"
+    assert lines[-1] == 'exit "$batchwright_code"'
     assert "set -euo pipefail" not in lines
 
 

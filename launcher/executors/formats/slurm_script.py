@@ -19,10 +19,13 @@ from launcher.spec.bundle import RUN_DIR, encoded
 from launcher.spec.plan import RunPlan
 from launcher.spec.shell import quote
 
-__all__ = ["MARK", "Filling", "filled_template", "job_script", "template_lines"]
+__all__ = ["ENDED_FILE", "MARK", "Filling", "filled_template", "job_script", "template_lines"]
 
 MARK = "#BATCHWRIGHT"
 """The line of a site's script that our block replaces."""
+
+ENDED_FILE = "ended"
+"""Holds the exit code of a job that is over."""
 
 _OWN = f"#!/bin/bash\nset -euo pipefail\n\n{MARK}\n"
 _FIRST_PORT, _PORTS = 20_000, 10_000
@@ -51,6 +54,7 @@ def job_script(plan: RunPlan) -> str:
         *lines[1:at],
         *_block(plan),
         *lines[at + 1 :],
+        *_last_word(plan),
         'exit "$batchwright_code"',
     ]
     return "".join(f"{line}\n" for line in found)
@@ -127,6 +131,16 @@ def _chain_end(plan: RunPlan) -> list[str]:
         "  batchwright_code=0",
         "fi",
     ]
+
+
+def _last_word(plan: RunPlan) -> list[str]:
+    """The code, for who waits; not of a job that may be started again, unless it has come to the end."""
+    write = f'echo "$batchwright_code" > {encoded(RUN_DIR, "shell")}/{ENDED_FILE} || true'
+    if _is_chain(plan):
+        return [f"if [ -e {_finished()} ]; then {write}; fi"]
+    if plan.launch.slurm is not None and plan.launch.slurm.requeue:
+        return [f'if [ "$batchwright_code" -eq 0 ]; then {write}; fi']
+    return [write]
 
 
 def _is_chain(plan: RunPlan) -> bool:
