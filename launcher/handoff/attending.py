@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from typing import Protocol
 
-__all__ = ["Attendant"]
+__all__ = ["Attendant", "Deadline"]
 
 
 class Attendant(Protocol):
@@ -20,3 +21,19 @@ class Attendant(Protocol):
         ending: whether the job is about to end already: a command failed, somebody asked, or an attendant did.
         It must return at once.
         """
+
+
+class Deadline:
+    """Ends a job that takes longer than it may."""
+
+    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until = clock() + seconds
+
+    def files(self) -> Collection[int]:
+        """Nothing to wait for but time."""
+        return ()
+
+    def attend(self, *, ending: bool) -> bool:  # noqa: ARG002 - the protocol's
+        """True once it is over."""
+        return self._clock() > self._until

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from launcher.handoff.attending import Attendant
+from launcher.handoff.attending import Attendant, Deadline
 from launcher.handoff.job import Ending, run_job
 from launcher.handoff.last_word import LastWord
 from launcher.handoff.launch_papers import launch_papers, remove_secrets
@@ -33,16 +33,19 @@ def start_job(
     output: Callable[[int, bytes], None],
     say: Callable[[str], None],
     attendants: Sequence[Attendant] = (),
+    limit_seconds: float | None = None,
 ) -> Ending:
     """Runs the job to its end; what the nodes were handed in secret is gone afterwards, whatever happens.
 
     Hosts that do not share the folder have a copy of it meanwhile.
     attendants: look after the ranks where they are on this machine; elsewhere each node has its own.
+    limit_seconds: after which the job is asked to end, wherever it is.
     """
     commands = job_commands(order, placed)
-
     last = LastWord(directory / placed.ended) if placed.ended is not None and placed.attached else None
     watching = (last,) if last is not None else () if placed.nodes else attendants
+    if limit_seconds is not None:
+        watching = (*watching, Deadline(limit_seconds))
 
     def job() -> Ending:
         ending = run_job(

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from launcher.errors import HandoffError
+from launcher.handoff.attending import Deadline
 from launcher.handoff.commands import JobCommand
 from launcher.handoff.job import run_job
 from launcher.handoff.processes import processes_of_run
@@ -17,7 +18,7 @@ from launcher.handoff.signals import signals_as_bytes
 def run(tmp_path):
     """Runs shell texts as the commands of one job; its ending, its output and what was said."""
 
-    def start(*texts, grace_seconds=20.0, send=None):
+    def start(*texts, grace_seconds=20.0, send=None, attendants=()):
         mark = str(tmp_path / "run")
         heard, said = [], []
         with signals_as_bytes() as wake:
@@ -37,6 +38,7 @@ def run(tmp_path):
                 grace_seconds=grace_seconds,
                 output=lambda number, data: heard.append((number, data)),
                 say=said.append,
+                attendants=attendants,
             )
         assert processes_of_run(run=mark, leaders=()) == ()
         return ending, heard, said
@@ -83,3 +85,11 @@ def test_handlers_are_put_back(run):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     run("true")
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_deadline_ends_a_job(run):
+    """What takes longer than it may is asked to end, and nobody is said to have interrupted it."""
+    before = time.monotonic()
+    ending, _, _ = run("sleep 300", attendants=[Deadline(0.5)])
+    assert (ending.returncode, ending.interrupted_by) == (-signal.SIGTERM, None)
+    assert 0.5 < time.monotonic() - before < 15

@@ -30,6 +30,8 @@ __all__ = ["collective_recipe", "read_collective", "run_collective"]
 SCRIPT = "launcher.handoff.doctor.collective_script"
 TENSOR_BYTES = 4 * 2**20
 LIMIT_SECONDS = 10.0
+WHOLE_SECONDS = 180.0
+"""DeepSpeed builds an operator at its first start on a CPU, which takes a minute; the ranks meet within another."""
 _SLOW = 0.7
 """Of the usual rate; below it a host is named."""
 _RESULT = re.compile(re.escape(BEGIN) + r"(.*)" + re.escape(END))
@@ -95,10 +97,12 @@ def run_collective(
     wake: int,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
+    limit_seconds: float = WHOLE_SECONDS,
 ) -> tuple[Collective | None, tuple[Problem, ...]]:
     """What was measured, and what was wrong with it. directory: its run folder, which does not exist yet.
 
-    wake: descriptor of signals_as_bytes(). Raises HandoffError where nothing was started.
+    wake: descriptor of signals_as_bytes(). limit_seconds: for all of it, an engine that never starts the ranks
+    included. Raises HandoffError where nothing was started.
     """
     placed, papers = job_papers(order, directory)
     create_named_folder(target=directory, files=lambda _: papers)
@@ -109,7 +113,15 @@ def run_collective(
         def keep(_stream: int, data: bytes) -> None:
             file.write(data)
 
-        ending = start_job(order, placed, directory=directory, wake=wake, output=keep, say=say)
+        ending = start_job(
+            order,
+            placed,
+            directory=directory,
+            wake=wake,
+            output=keep,
+            say=say,
+            limit_seconds=limit_seconds,
+        )
     if ending.interrupted_by is not None:
         raise KeyboardInterrupt
     return read_collective(log_tail(log), plan=order.plan, seconds=clock() - began)
