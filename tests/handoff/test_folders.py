@@ -13,8 +13,8 @@ from launcher.handoff.files import write_atomically
 from launcher.handoff.order import placed_bundle
 from launcher.handoff.rendering import write_bundle
 from launcher.handoff.run_folder import create_named_folder, create_run_folder, run_name
-from launcher.spec.shell import command_line
 from launcher.spec.bundle import MAIN_PORT, RUN_DIR, LaunchBundle, NodeCommand, port_of
+from launcher.spec.shell import command_line
 from launcher.testing.plans import HOSTILE, sample_plans
 
 PLAN = sample_plans()["cpu-1x2"]
