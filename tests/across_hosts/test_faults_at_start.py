@@ -62,6 +62,16 @@ def test_a_hostfile_with_fewer_slots(refused, mended_lab, tmp_path):
     assert "[hostfile-slots]" in said
 
 
+def test_slots_that_no_device_is_behind(refused):
+    """A hostfile and a recipe that agree on devices which the hosts do not have."""
+    gpus = ["--set", "cluster.device=h100-sxm-80gb", "--set", "precision=bf16"]
+    for name, options in (("too few devices", []), ("too few devices, no pre-flight", ["--no-preflight"])):
+        said = refused(name, *gpus, *options, within=20, run=name.replace(" ", "-"))
+        assert "node-a" in said
+        assert "node-b" in said
+        assert "H100" in said or "h100" in said
+
+
 def test_no_hostfile(fault, tell):
     """Two nodes over ssh and nobody says which: refused, never two lone trainings."""
     job = fault.start("--set", "cluster.hostfile=null")

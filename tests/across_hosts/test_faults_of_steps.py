@@ -9,14 +9,16 @@ import pytest
 pytestmark = pytest.mark.real
 
 
-def test_a_rank_that_stops_making_steps(fault, tell):
+@pytest.mark.parametrize("executor", ["ssh", pytest.param("slurm", marks=pytest.mark.full)])
+def test_a_rank_that_stops_making_steps(fault, executor, tell):
     """A stopped rank is named after timeouts.stall, the stacks of the others are kept, and all ranks end."""
+    fault.executor = executor
     job = fault.start(script="stepping.py", more="  runtime: true\n")
-    job.until(lambda: job.steps() >= 3, seconds=60)
+    job.until(lambda: job.steps() >= 3, seconds=90)
     (rank,) = (pid for pid, line in fault.lab.pids("node-b").items() if is_rank(pid, line))
     os.kill(rank, signal.SIGSTOP)
-    seconds = job.end(within=30)
-    tell("a rank stops making steps", job, seconds)
+    seconds = job.end(within=60)
+    tell(f"a rank stops making steps over {executor}", job, seconds)
     assert seconds >= 5
     assert job.exit not in (0, 78), job.told()
     assert "no step for 6 s: rank 1 on node-b is late" in job.err

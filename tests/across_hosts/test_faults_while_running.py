@@ -15,8 +15,8 @@ def running(request, fault, tell):
     class Running:
         lab = fault.lab
 
-        def start(self, **how):
-            self.job = fault.start(**how)
+        def start(self, *, options=(), **how):
+            self.job = fault.start(*options, **how)
             return self.job
 
         def both(self, **how):
@@ -50,6 +50,17 @@ def test_a_rank_that_exits_17(running):
     running.lab.wait_empty()
     assert "rank 1 on node-b" in said
     assert "exit code 17: sys.exit(17)" in said
+
+
+@pytest.mark.parametrize("engine", ["accelerate", "deepspeed"])
+@pytest.mark.parametrize("running", ["ssh"], indirect=True)
+def test_a_rank_that_exits_17_under_other_engines(running, engine):
+    """Its own code comes out, whatever the engine makes of it."""
+    job = running.start(options=["--set", f"launch.engine={engine}"], args="['exit:1:17']")
+    said = running.ended("rank exits 17", within=120)
+    assert job.exit == 17, job.told()
+    running.lab.wait_empty()
+    assert "rank 1 on node-b" in said
 
 
 @on_both

@@ -5,10 +5,15 @@ Run as `python -S host_init.py NAME HOSTS PRIVATE READY` inside fresh mount, UTS
 
 import contextlib
 import os
+import pwd
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+
+# what somebody's own shell does at a login is none of the hosts' business
+STARTUP = (".bashrc", ".bash_profile", ".bash_login", ".profile")
 
 
 def mount(*words):
@@ -27,6 +32,11 @@ def main(name, hosts, private, ready):
     mount("-t", "tmpfs", "tmpfs", "/run")
     Path("/run/sshd").mkdir(mode=0o755)
     mount("--bind", hosts, "/etc/hosts")
+    empty = Path("/run/empty")
+    empty.touch()
+    for own in (Path(pwd.getpwuid(0).pw_dir, name) for name in STARTUP):
+        if own.exists():
+            mount("--bind", str(empty), str(own))
     Path(ready).write_text("")
     while True:
         # a write end that is held by whoever made this host: its end is ours
