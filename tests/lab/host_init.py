@@ -11,7 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-
 # what somebody's own shell does at a login is none of the hosts' business
 STARTUP = (".bashrc", ".bash_profile", ".bash_login", ".profile")
 
