@@ -53,6 +53,7 @@ class Lab:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="batchwright-lab-"))
         self.folder.chmod(0o755)
+        self._owner = os.getpid()
         atexit.register(self.close)
         self.bridge = Bridge()
         self.hosts: dict[str, Host] = {}
@@ -203,6 +204,8 @@ class Lab:
 
     def close(self) -> None:
         """Ends every process of the lab and takes its network and folder away."""
+        if os.getpid() != self._owner:
+            return  # a fork that ends
         atexit.unregister(self.close)
         for host in (*self.hosts.values(), *([self._head] if self._head else [])):
             host.close()

@@ -122,6 +122,26 @@ def test_faults_are_taken_back(mended_lab):
     assert lab.run_in("node-b", ["getent", "hosts", "node-a"]).stdout.split()[0] == lab.main_address
 
 
+@pytest.mark.parametrize(("required", "outcome", "code"), [("", "1 skipped", 0), ("required", "1 error", 1)])
+def test_where_there_can_be_no_lab_tests_skip_or_fail(lab, required, outcome, code):
+    """Without the rights for namespaces a test skips with the reason; where the lab is required it fails with it."""
+    bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    asked = [
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"{__file__}::test_ssh_runs_a_command_on_both_hosts",
+    ]
+    environ = {**lab.ssh_environ(), "BATCHWRIGHT_LAB": required}
+    words = [*bare, sys.executable, *asked]
+    ran = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    assert outcome in ran.stdout
+    assert "the lab needs namespaces: unshare is not allowed here" in ran.stdout
+
+
 def test_nothing_is_left_after_closing(lab):
     """Processes, bridge and folder of a lab are gone once it is closed; another lab stays."""
     other = Lab()
