@@ -23,7 +23,15 @@ OPTIONS = {
     "rehearse": ["--help", "--json", "--keep", "--set", "-h", "RECIPE"],
     "render": ["--help", "--node-rank", "--output", "--print", "--set", "-h", "-o", "RECIPE"],
     "run": [
-        *("--detach", "--dry-run", "--help", "--ignore-memory", "--no-preflight", "--no-selftest", "--rehearse"),
+        *(
+            "--detach",
+            "--dry-run",
+            "--help",
+            "--ignore-memory",
+            "--no-preflight",
+            "--no-selftest",
+            "--rehearse",
+        ),
         *("--run-dir", "--set", "-h", "RECIPE"),
     ],
     "schema": ["--help", "-h"],
