@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from launcher.errors import Problem
     from launcher.spec.plan import RunPlan
 
-__all__ = ["HOME", "Borrowed", "borrow"]
+__all__ = ["HOME", "Borrowed", "borrow", "load_ours"]
 
 HOME = Path(__file__).resolve().parent.parent / "launcher"
 """Our `launcher` package: installed or editable, it lies beside this one."""
@@ -62,7 +62,7 @@ def borrow(plan: str) -> tuple[Borrowed, RunPlan | str]:
     for name in before:
         del sys.modules[name]
     try:
-        borrowed = Borrowed(_load)
+        borrowed = Borrowed(load_ours)
         try:
             return borrowed, borrowed.read_plan(plan)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -73,7 +73,8 @@ def borrow(plan: str) -> tuple[Borrowed, RunPlan | str]:
         sys.modules.update(before)
 
 
-def _load(name: str) -> Any:
+def load_ours(name: str) -> Any:
+    """A module of our `launcher`, whatever else has that name on sys.path; one that is loaded already stays."""
     if "launcher" not in sys.modules:
         spec = importlib.util.spec_from_file_location(
             "launcher", HOME / "__init__.py", submodule_search_locations=[str(HOME)]

@@ -48,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """Prints the measurement; LauncherError when there is none."""
     from launcher.cli.probing import Probe
-    from launcher.cli.trials import Interrupted
+    from launcher.cli.trials import show_found
+    from launcher.reporting.probe_text import probe_text
 
     probe = Probe(
         path=arguments.recipe,
@@ -57,19 +58,7 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
         limit=arguments.limit,
         around=around,
     )
-    try:
-        found = probe.run()
-    except Interrupted as interrupted:
-        around.tell("interrupted; nothing of the job is left running, nothing was kept")
-        return 128 + interrupted.number
-    if arguments.json:
-        import json
-
-        around.say(json.dumps(found.to_dict(), indent=1))
-    else:
-        from launcher.reporting.probe_text import probe_text
-
-        around.say("\n".join(probe_text(found)))
+    found = show_found(probe.run, probe_text, as_json=arguments.json, around=around)
     return 0 if found.max_micro_batch_size is not None else 1
 
 

@@ -36,22 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """Prints the result; LauncherError when nothing could be started."""
     from launcher.cli.rehearsing import Rehearsal
-    from launcher.cli.trials import Interrupted
+    from launcher.cli.trials import show_found
+    from launcher.reporting.rehearse_text import rehearsal_text
 
     rehearsal = Rehearsal(
         path=arguments.recipe, overrides=tuple(arguments.set), keep=arguments.keep, around=around
     )
-    try:
-        found = rehearsal.run()
-    except Interrupted as interrupted:
-        around.tell("interrupted; nothing of the job is left running, nothing was kept")
-        return 128 + interrupted.number
-    if arguments.json:
-        import json
-
-        around.say(json.dumps(found.to_dict(), indent=1))
-    else:
-        from launcher.reporting.rehearse_text import rehearsal_text
-
-        around.say("\n".join(rehearsal_text(found)))
+    found = show_found(rehearsal.run, rehearsal_text, as_json=arguments.json, around=around)
     return 0 if found.passed else 1

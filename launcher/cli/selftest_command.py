@@ -32,19 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """Prints the result; LauncherError when a job fails."""
     from launcher.cli.selftesting import SelfTest
-    from launcher.cli.trials import Interrupted
+    from launcher.cli.trials import show_found
+    from launcher.reporting.selftest_text import selftest_text
 
-    try:
-        found = SelfTest(path=arguments.recipe, overrides=tuple(arguments.set), around=around).run()
-    except Interrupted as interrupted:
-        around.tell("interrupted; nothing of the job is left running, nothing was kept")
-        return 128 + interrupted.number
-    if arguments.json:
-        import json
-
-        around.say(json.dumps(found.to_dict(), indent=1))
-    else:
-        from launcher.reporting.selftest_text import selftest_text
-
-        around.say("\n".join(selftest_text(found)))
+    test = SelfTest(path=arguments.recipe, overrides=tuple(arguments.set), around=around)
+    found = show_found(test.run, selftest_text, as_json=arguments.json, around=around)
     return 0 if found.verdict in {"passed", "not tested"} else 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from launcher.cli.ordering import located, make_order
 from launcher.cli.surroundings import Surroundings
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from launcher.spec.plan import RunPlan
     from launcher.spec.recipe import Recipe
 
-__all__ = ["Interrupted", "Scratch", "once", "try_out"]
+__all__ = ["Interrupted", "Scratch", "once", "show_found", "try_out"]
 
 
 class Interrupted(Exception):  # noqa: N818 - somebody's wish
@@ -30,6 +31,29 @@ class Interrupted(Exception):  # noqa: N818 - somebody's wish
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+
+class Found(Protocol):
+    """What trials found."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs."""
+
+
+F = TypeVar("F", bound=Found)
+
+
+def show_found(
+    find: Callable[[], F], text: Callable[[F], Sequence[str]], *, as_json: bool, around: Surroundings
+) -> F:
+    """What the trials found, printed as JSON or as text; leaves with the signal's code where one ended them."""
+    try:
+        found = find()
+    except Interrupted as interrupted:
+        around.tell("interrupted; nothing of the job is left running, nothing was kept")
+        raise SystemExit(128 + interrupted.number) from None
+    around.say(json.dumps(found.to_dict(), indent=1) if as_json else "\n".join(text(found)))
+    return found
 
 
 class Scratch:
