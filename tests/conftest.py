@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,25 @@ def pytest_addoption(parser):
     parser.addoption(
         "--update-golden", action="store_true", help="write tests/golden anew, then look at the diff"
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_memory():
+    """DeepSpeed on CPU never frees its buffers (66 MiB a rank); those of jobs that tests start by hand go at the end."""
+    pattern = f"deepspeed_allreduce_buffer_{os.getuid()}_*"
+    before = set(Path("/dev/shm").glob(pattern))
+    yield
+    for path in set(Path("/dev/shm").glob(pattern)) - before:
+        if not _is_mapped(path):
+            path.unlink(missing_ok=True)
+
+
+def _is_mapped(path: Path) -> bool:
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            if str(path) in maps.read_text(errors="replace"):
+                return True
+    return False
 
 
 @pytest.fixture

@@ -111,6 +111,8 @@ def run_folders(plan: RunPlan, answers: Sequence[Answer]) -> tuple[Finding, Find
         if why := found.get("why"):
             denied.setdefault((found["path"], why), []).append(answer.host)
             return Cell(found="not writable", state="bad")
+        if plan.launch.executor == "local":
+            return Cell(found="writable")
         return Cell(found="shared" if found["shared"] else "its own")
 
     def room(answer: Answer, found: Mapping[str, Any]) -> Cell:
