@@ -18,8 +18,8 @@ import torch
 
 from batchwright_witness.beats import open_beats
 from batchwright_witness.vitals import Vitals
-from launcher.handoff.guarding import Guard
-from launcher.handoff.local_ranks import LocalRanks
+from launcher.handoff.guard.guarding import Guard
+from launcher.handoff.guard.local_ranks import LocalRanks
 from launcher.testing.plans import sample_plans
 
 RANKS = 8

@@ -48,7 +48,7 @@ def remember_versions(arguments: argparse.Namespace, recipe: Recipe, order: Orde
     name = Path(arguments.recipe).name
     if not now or known.get(name) == now:
         return
-    from launcher.handoff.kept import keep
+    from launcher.handoff.trials.kept import keep
 
     with contextlib.suppress(OSError):
         keep(versions_file(recipe), {**known, name: now})
@@ -79,7 +79,7 @@ def _versions(order: Order) -> dict[str, str]:
     if order.plan.launch.container is not None:
         return {}
     from launcher.discovery.versions import installed_versions
-    from launcher.handoff.executables import find_executable
+    from launcher.handoff.running.executables import find_executable
 
     workdir = order.plan.launch.workdir
     python = find_executable(order.python, environ=order.environ, beside=order.beside, directory=workdir)

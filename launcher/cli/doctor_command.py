@@ -95,7 +95,7 @@ def _with_collective(
     from launcher.cli.ordering import make_order
     from launcher.cli.trials import Scratch
     from launcher.handoff.doctor.collective import collective_recipe, run_collective
-    from launcher.handoff.signals import signals_as_bytes
+    from launcher.handoff.running.signals import signals_as_bytes
 
     around.tell(f"an all-reduce through {order.plan.launch.engine} ...")
     scratch = Scratch("doctor", found.recipe_name, now=time())

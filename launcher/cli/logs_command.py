@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """0 when there was something to print."""
-    from launcher.handoff.rank_logs import print_log
-    from launcher.handoff.run_record import find_run, read_run
+    from launcher.handoff.afterwards.rank_logs import print_log
+    from launcher.handoff.afterwards.run_record import find_run, read_run
 
     return print_log(
         read_run(find_run(arguments.run_folder)),

@@ -18,10 +18,10 @@ from launcher.cli.surroundings import Surroundings
 from launcher.cli.trials import once, try_out
 from launcher.discovery.measurements import code_hashes, measurement_key, probe_folder, work_folder
 from launcher.errors import HandoffError, Problem
-from launcher.handoff.kept import keep
-from launcher.handoff.signals import signals_as_bytes
+from launcher.handoff.running.signals import signals_as_bytes
 from launcher.handoff.status import time_stamp
-from launcher.handoff.trial import TrialEnd
+from launcher.handoff.trials.kept import keep
+from launcher.handoff.trials.trial import TrialEnd
 from launcher.measuring.probe_search import largest_fitting, next_size
 from launcher.planning.divisors import divisors
 from launcher.planning.memory.measured import probe_setting

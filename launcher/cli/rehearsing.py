@@ -15,8 +15,9 @@ from launcher.api import load_recipe, plan
 from launcher.cli.ordering import refuse_what_does_not_fit, warn
 from launcher.cli.surroundings import Surroundings
 from launcher.cli.trials import Scratch, once, try_out
-from launcher.handoff.rehearsal import latest_checkpoint, node_bytes
-from launcher.handoff.rehearsed_parts import (
+from launcher.handoff.running.signals import signals_as_bytes
+from launcher.handoff.trials.rehearsal import latest_checkpoint, node_bytes
+from launcher.handoff.trials.rehearsed_parts import (
     evaluation_part,
     host_memory_part,
     longest_part,
@@ -27,8 +28,7 @@ from launcher.handoff.rehearsed_parts import (
     save_part,
     steps_part,
 )
-from launcher.handoff.signals import signals_as_bytes
-from launcher.handoff.trial import TrialEnd
+from launcher.handoff.trials.trial import TrialEnd
 from launcher.reporting.rehearse_text import RehearsalResult, RehearsedPart
 from launcher.reporting.run_text import show_duration
 

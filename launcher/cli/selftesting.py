@@ -16,9 +16,9 @@ from launcher.cli.ordering import located
 from launcher.cli.surroundings import Surroundings
 from launcher.cli.trials import Scratch, once, try_out
 from launcher.errors import HandoffError, Problem
-from launcher.handoff.gradients import DROPOUT_TOLERANCE, TOLERANCES, gradient_norm, ratio_words
-from launcher.handoff.signals import signals_as_bytes
-from launcher.handoff.trial import TrialEnd
+from launcher.handoff.running.signals import signals_as_bytes
+from launcher.handoff.trials.gradients import DROPOUT_TOLERANCE, TOLERANCES, gradient_norm, ratio_words
+from launcher.handoff.trials.trial import TrialEnd
 from launcher.planning.divisors import divisors
 from launcher.reporting.selftest_text import SelfTestResult, SplitGradient
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from launcher.cli.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from launcher.handoff.run_record import RunRecord
+    from launcher.handoff.afterwards.run_record import RunRecord
 
 __all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """0 for a run that is well."""
-    from launcher.handoff.run_record import find_run, read_run
+    from launcher.handoff.afterwards.run_record import find_run, read_run
 
     record = read_run(find_run(arguments.run_folder))
     around.say(json.dumps(_facts(record), indent=1) if arguments.json else "\n".join(_lines(record)))
@@ -72,7 +72,7 @@ def _lines(record: RunRecord) -> list[str]:
     if alive and (late := rank_line(record.beats)):
         lines.append(late)
     if record.state == "submitted" and record.plan.launch.executor == "kubernetes":
-        from launcher.handoff.rank_logs import pods_of
+        from launcher.handoff.afterwards.rank_logs import pods_of
 
         lines.append(f"            the cluster knows more: kubectl get pods {' '.join(pods_of(record))}")
     if record.state == "lost":

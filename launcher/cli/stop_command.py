@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """0 when nothing of the run is left running."""
-    from launcher.handoff.run_record import find_run
-    from launcher.handoff.stopping import stop_run
+    from launcher.handoff.afterwards.run_record import find_run
+    from launcher.handoff.afterwards.stopping import stop_run
 
     return stop_run(find_run(arguments.run_folder), now=arguments.now, say=around.tell)

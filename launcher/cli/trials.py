@@ -15,7 +15,7 @@ from launcher.cli.surroundings import Surroundings
 from launcher.errors import HandoffError, Problem
 from launcher.handoff.launch import check_order
 from launcher.handoff.run_folder import plain_name
-from launcher.handoff.trial import TrialEnd, run_trial
+from launcher.handoff.trials.trial import TrialEnd, run_trial
 
 if TYPE_CHECKING:
     from batchwright_witness.probing import ProbeOrder

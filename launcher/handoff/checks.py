@@ -8,8 +8,8 @@ from pathlib import Path
 
 from launcher.errors import Problem
 from launcher.handoff.compiler import check_compiler
-from launcher.handoff.executables import find_executable
-from launcher.handoff.ports import why_not_listen
+from launcher.handoff.running.executables import find_executable
+from launcher.handoff.running.ports import why_not_listen
 from launcher.spec.caller import INSIDE_IMAGES
 from launcher.spec.plan import RunPlan
 

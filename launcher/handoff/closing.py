@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from launcher.handoff.guarding import Guard
+from launcher.handoff.guard.guarding import Guard
 from launcher.handoff.host_ends import job_end
-from launcher.handoff.job import Ending
 from launcher.handoff.order import Order
 from launcher.handoff.outcome import RankEnd, exit_code, first_failure, log_tail, rank_ends
-from launcher.handoff.signals import ENDING
+from launcher.handoff.running.job import Ending
+from launcher.handoff.running.signals import ENDING
 from launcher.handoff.status import State, time_stamp, write_status
 from launcher.reporting.run_log import StepLine, read_log
 from launcher.reporting.run_text import closing_line, error_context, show_duration

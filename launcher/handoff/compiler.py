@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from launcher.errors import Problem
-from launcher.handoff.executables import find_executable
+from launcher.handoff.running.executables import find_executable
 from launcher.spec.plan import RunPlan
 
 __all__ = ["check_compiler"]

@@ -11,12 +11,12 @@ from typing import TextIO
 from launcher.errors import HandoffError
 from launcher.handoff.checks import check_launch
 from launcher.handoff.closing import Run, ended_run, record_run, sum_up
-from launcher.handoff.guarding import local_guard
+from launcher.handoff.guard.guarding import local_guard
 from launcher.handoff.order import Order
 from launcher.handoff.run_folder import create_named_folder, create_run_folder, run_name
-from launcher.handoff.signals import signals_as_bytes
+from launcher.handoff.running.signals import signals_as_bytes
+from launcher.handoff.running.streams import copied_to_log
 from launcher.handoff.starting import job_papers, start_job
-from launcher.handoff.streams import copied_to_log
 from launcher.reporting.run_text import header_lines
 from launcher.spec.bundle import LaunchBundle
 

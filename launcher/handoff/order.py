@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.handoff.commands import JobCommand
-from launcher.handoff.environment import job_environment, with_time_to_end
-from launcher.handoff.executables import find_executable
-from launcher.handoff.ports import why_not_listen
+from launcher.handoff.running.commands import JobCommand
+from launcher.handoff.running.environment import job_environment, with_time_to_end
+from launcher.handoff.running.executables import find_executable
+from launcher.handoff.running.ports import why_not_listen
 from launcher.spec.bundle import MAIN_PORT, PYTHON, LaunchBundle, port_of
 from launcher.spec.plan import RunPlan
 

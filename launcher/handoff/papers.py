@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from launcher.executors.formats.bundle_papers import bundle_papers
-from launcher.handoff.environment import job_environment
 from launcher.handoff.launch_papers import caller_variables
 from launcher.handoff.order import Order, job_commands, with_callers_options
+from launcher.handoff.running.environment import job_environment
 from launcher.spec.bundle import LaunchBundle, NodeCommand
 from launcher.spec.shell import command_line
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launcher.errors import HandoffError, Problem
-from launcher.handoff.commands import JobCommand
-from launcher.handoff.job import Ending, run_job
 from launcher.handoff.launch_papers import LAUNCH
+from launcher.handoff.running.commands import JobCommand
+from launcher.handoff.running.job import Ending, run_job
 from launcher.spec.shell import quote
 
 __all__ = ["on_every_host"]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from launcher.handoff.attending import Attendant, Deadline
-from launcher.handoff.job import Ending, run_job
-from launcher.handoff.last_word import LastWord
 from launcher.handoff.launch_papers import launch_papers, remove_secrets
 from launcher.handoff.order import Order, job_commands, placed_bundle, stop_commands
 from launcher.handoff.papers import run_papers
+from launcher.handoff.running.attending import Attendant, Deadline
+from launcher.handoff.running.job import Ending, run_job
+from launcher.handoff.running.last_word import LastWord
 from launcher.handoff.spreading import on_every_host
 from launcher.spec.bundle import LaunchBundle
 

@@ -7,9 +7,9 @@ import pytest
 from launcher import api
 from launcher.cli.ordering import handed_over, make_order
 from launcher.errors import HandoffError
+from launcher.handoff.afterwards.run_record import read_run
 from launcher.handoff.order import placed_bundle
 from launcher.handoff.papers import run_papers
-from launcher.handoff.run_record import read_run
 
 RECIPE = {
     "global_batch_size": 8,

@@ -10,7 +10,7 @@ import pytest
 from launcher.cli.main import main
 from launcher.handoff.checks import check_launch
 from launcher.handoff.compiler import check_compiler
-from launcher.handoff.executables import find_executable
+from launcher.handoff.running.executables import find_executable
 from launcher.testing.plans import changed, sample_plans
 
 BAD = Path(__file__).parents[1] / "loading" / "bad"

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import pytest
 from test_lateness import beat
 
-from launcher.handoff.guarding import Guard, LocalGuard
-from launcher.handoff.local_ranks import LocalRanks
+from launcher.handoff.guard.guarding import Guard, LocalGuard
+from launcher.handoff.guard.local_ranks import LocalRanks
 from launcher.testing.plans import changed, sample_plans
 
 PLAN = changed(sample_plans()["cpu-1x2"], launch={"stall_seconds": 10.0, "workdir": "/work"})

@@ -7,11 +7,11 @@ import time
 import pytest
 
 from launcher.errors import HandoffError
-from launcher.handoff.attending import Deadline
-from launcher.handoff.commands import JobCommand
-from launcher.handoff.job import run_job
-from launcher.handoff.processes import processes_of_run
-from launcher.handoff.signals import signals_as_bytes
+from launcher.handoff.running.attending import Deadline
+from launcher.handoff.running.commands import JobCommand
+from launcher.handoff.running.job import run_job
+from launcher.handoff.running.processes import processes_of_run
+from launcher.handoff.running.signals import signals_as_bytes
 
 
 @pytest.fixture

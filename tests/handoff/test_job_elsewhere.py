@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from launcher.handoff.commands import JobCommand
-from launcher.handoff.following import GrowingFile
-from launcher.handoff.job import run_job
-from launcher.handoff.signals import signals_as_bytes
+from launcher.handoff.running.commands import JobCommand
+from launcher.handoff.running.following import GrowingFile
+from launcher.handoff.running.job import run_job
+from launcher.handoff.running.signals import signals_as_bytes
 
 
 @pytest.fixture

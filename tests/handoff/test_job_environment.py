@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.handoff.environment import job_environment, with_time_to_end
+from launcher.handoff.running.environment import job_environment, with_time_to_end
 from launcher.spec.caller import NAMES, NEVER, PREFIXES, allowed
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "environment.md"

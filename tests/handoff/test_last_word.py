@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 
-from launcher.handoff.last_word import LastWord
+from launcher.handoff.running.last_word import LastWord
 
 
 def test_who_waits_is_ended_once_the_job_is_over(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.handoff.lateness import (
+from launcher.handoff.guard.lateness import (
     EDGE_SECONDS,
     Beat,
     Whereabouts,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from launcher.handoff.memory_failure import memory_failure
 from launcher.handoff.outcome import RankEnd
+from launcher.handoff.trials.memory_failure import memory_failure
 
 CPU = (
     "RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "

@@ -2,8 +2,8 @@
 
 import os
 
-from launcher.handoff.commands import JobCommand
-from launcher.handoff.shared_memory import free_shared_memory
+from launcher.handoff.running.commands import JobCommand
+from launcher.handoff.running.shared_memory import free_shared_memory
 
 
 def command(*argv):

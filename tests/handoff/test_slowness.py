@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from test_lateness import beat
 
-from launcher.handoff.slowness import FACTOR, IN_A_ROW, Slowness
+from launcher.handoff.guard.slowness import FACTOR, IN_A_ROW, Slowness
 
 
 class Job:

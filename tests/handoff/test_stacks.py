@@ -3,7 +3,7 @@
 import faulthandler
 import threading
 
-from launcher.handoff.stacks import main_frames, own_lines
+from launcher.handoff.guard.stacks import main_frames, own_lines
 
 DUMP = """\
 Thread 0x00007f9a45068b80 (most recent call first):

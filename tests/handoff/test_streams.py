@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from launcher.handoff.streams import copied_to_log
+from launcher.handoff.running.streams import copied_to_log
 
 
 def test_two_places(tmp_path):

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from launcher.handoff.guarding import Guard
-from launcher.handoff.local_ranks import LocalRanks
+from launcher.handoff.guard.guarding import Guard
+from launcher.handoff.guard.local_ranks import LocalRanks
 from launcher.handoff.node.control import MainControl, MemberControl
 from launcher.handoff.node.lines import Line
 from launcher.handoff.node.node_end import NodeEnd

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from launcher.handoff.gradients import gradient_norm, ratio_words
-from launcher.handoff.trial import TrialEnd
+from launcher.handoff.trials.gradients import gradient_norm, ratio_words
+from launcher.handoff.trials.trial import TrialEnd
 from launcher.testing import changed, sample_plans
 
 PLAN = changed(sample_plans()["cpu-1x2"], layout={"data_strategy": "ddp"})

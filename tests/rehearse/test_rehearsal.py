@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from launcher.handoff.rehearsal import (
+from launcher.handoff.trials.rehearsal import (
     bytes_below,
     is_comparable,
     latest_checkpoint,
@@ -14,7 +14,7 @@ from launcher.handoff.rehearsal import (
     reload_fault,
     same_step_fault,
 )
-from launcher.handoff.trial import TrialEnd
+from launcher.handoff.trials.trial import TrialEnd
 
 
 def step(number, **changes):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from launcher import load_recipe
-from launcher.handoff.rehearsed_parts import (
+from launcher.handoff.trials.rehearsed_parts import (
     evaluation_part,
     host_memory_part,
     longest_part,
@@ -17,7 +17,7 @@ from launcher.handoff.rehearsed_parts import (
     save_part,
     steps_part,
 )
-from launcher.handoff.trial import TrialEnd
+from launcher.handoff.trials.trial import TrialEnd
 from launcher.reporting.rehearse_text import RehearsalResult, RehearsedPart, rehearsal_text
 from launcher.testing import changed, sample_plans
 

@@ -17,8 +17,8 @@ from launcher.handoff.doctor.requests import Inquiry, inquiry
 from launcher.handoff.doctor.scheduler import ask_scheduler
 from launcher.handoff.doctor.shipping import asking_words
 from launcher.handoff.doctor.stepping import ask_step
-from launcher.handoff.executables import find_executable
 from launcher.handoff.order import Order
+from launcher.handoff.running.executables import find_executable
 from launcher.spec.bundle import PYTHON, RUN_DIR
 from launcher.spec.checkup import Checkup
 

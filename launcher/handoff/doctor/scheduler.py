@@ -10,8 +10,8 @@ from pathlib import Path
 
 from launcher.errors import HandoffError, Problem
 from launcher.handoff.doctor.comparing import Compared
-from launcher.handoff.executables import find_executable
 from launcher.handoff.order import Order
+from launcher.handoff.running.executables import find_executable
 from launcher.handoff.starting import job_papers
 from launcher.spec.checkup import Cell, Row
 

@@ -20,7 +20,7 @@ def is_restart(environ: Mapping[str, str]) -> bool:
 
 def resume_words(plan: RunPlan, *, workdir: str, run: Path) -> Sequence[str] | None:
     """Further arguments for the script, with the newest checkpoint filled in; None where there is none yet."""
-    from launcher.handoff.rehearsal import latest_checkpoint
+    from launcher.handoff.trials.rehearsal import latest_checkpoint
     from launcher.planning.placeholders import (
         ACCELERATE_FILE,
         DEEPSPEED_FILE,

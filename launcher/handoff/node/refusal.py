@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from launcher.errors import HandoffError, Problem
-from launcher.handoff.signals import ENDING
+from launcher.handoff.running.signals import ENDING
 
 __all__ = ["REFUSED", "Asked", "Refusal", "Told", "joined", "raise_if_asked", "refusal"]
 

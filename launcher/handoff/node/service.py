@@ -10,11 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from launcher.errors import HandoffError, Problem
-from launcher.handoff.attending import Attendant
-from launcher.handoff.commands import JobCommand
-from launcher.handoff.environment import with_time_to_end
-from launcher.handoff.executables import find_executable
-from launcher.handoff.job import run_job
 from launcher.handoff.node.again import is_restart, resume_words
 from launcher.handoff.node.control import Control, MainControl, MemberControl, Verdict
 from launcher.handoff.node.facts import own_hello
@@ -30,8 +25,13 @@ from launcher.handoff.node.settling import own_end, settle
 from launcher.handoff.node.surroundings import node_environment
 from launcher.handoff.node.voice import Leash, Outlet, say
 from launcher.handoff.node.watching import watch_over
-from launcher.handoff.processes import MARK
-from launcher.handoff.signals import signals_as_bytes
+from launcher.handoff.running.attending import Attendant
+from launcher.handoff.running.commands import JobCommand
+from launcher.handoff.running.environment import with_time_to_end
+from launcher.handoff.running.executables import find_executable
+from launcher.handoff.running.job import run_job
+from launcher.handoff.running.processes import MARK
+from launcher.handoff.running.signals import signals_as_bytes
 
 __all__ = ["serve"]
 

@@ -7,13 +7,13 @@ import select
 import time
 from collections.abc import Collection, Sequence
 
-from launcher.handoff.attending import Attendant
-from launcher.handoff.job import Ending
 from launcher.handoff.node.control import Control, MainControl, MemberControl, Verdict
 from launcher.handoff.node.node_end import NodeEnd
 from launcher.handoff.node.orders import NodeOrder
 from launcher.handoff.outcome import exit_code, first_failure, rank_ends
-from launcher.handoff.signals import ENDING
+from launcher.handoff.running.attending import Attendant
+from launcher.handoff.running.job import Ending
+from launcher.handoff.running.signals import ENDING
 
 __all__ = ["own_end", "settle"]
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from launcher.handoff.processes import Process, processes_of_run, send
+from launcher.handoff.running.processes import Process, processes_of_run, send
 
 __all__ = ["node_programs", "stop_here"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from launcher.handoff.environment import job_environment
-from launcher.handoff.processes import NODE_MARK
+from launcher.handoff.running.environment import job_environment
+from launcher.handoff.running.processes import NODE_MARK
 from launcher.spec.bundle import SETUP_MARK
 from launcher.spec.caller import NEVER
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from launcher.handoff.attending import Attendant
-from launcher.handoff.guarding import Guard
-from launcher.handoff.local_ranks import ANSWER_SECONDS, LocalRanks
+from launcher.handoff.guard.guarding import Guard
+from launcher.handoff.guard.local_ranks import ANSWER_SECONDS, LocalRanks
 from launcher.handoff.node.control import Control
 from launcher.handoff.node.orders import NodeOrder
+from launcher.handoff.running.attending import Attendant
 
 __all__ = ["MainWatch", "MemberWatch", "watch_over"]
 

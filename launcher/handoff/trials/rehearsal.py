@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from launcher.handoff.trial import TrialEnd
+from launcher.handoff.trials.trial import TrialEnd
 
 __all__ = [
     "TOLERANCES",

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from batchwright_witness.probing import ProbeOrder
-from launcher.handoff.guarding import Guard, local_guard
-from launcher.handoff.job import Ending
-from launcher.handoff.memory_failure import memory_failure
+from launcher.handoff.guard.guarding import Guard, local_guard
 from launcher.handoff.order import Order
 from launcher.handoff.outcome import exit_code, first_failure, log_tail, rank_ends
 from launcher.handoff.run_folder import create_named_folder
+from launcher.handoff.running.job import Ending
 from launcher.handoff.starting import job_papers, start_job
+from launcher.handoff.trials.memory_failure import memory_failure
 from launcher.reporting.run_text import error_context
 from launcher.spec.bundle import LaunchBundle, NodeCommand
 

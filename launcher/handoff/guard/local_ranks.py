@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from batchwright_witness.stacks import SIGNAL
-from launcher.handoff.processes import MARK
-from launcher.handoff.stacks import main_frames, own_lines
+from launcher.handoff.guard.stacks import main_frames, own_lines
+from launcher.handoff.running.processes import MARK
 
 __all__ = ["ANSWER_SECONDS", "LocalRanks"]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from launcher.handoff.rehearsal import (
+from launcher.handoff.trials.rehearsal import (
     TOLERANCES,
     bytes_below,
     is_comparable,
@@ -14,7 +14,7 @@ from launcher.handoff.rehearsal import (
     reload_fault,
     same_step_fault,
 )
-from launcher.handoff.trial import TrialEnd
+from launcher.handoff.trials.trial import TrialEnd
 from launcher.reporting.rehearse_text import RehearsedPart, show_range, show_size
 from launcher.reporting.run_log import read_log, show_loss
 from launcher.spec.plan import RunPlan

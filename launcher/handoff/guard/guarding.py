@@ -7,9 +7,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from launcher.handoff.lateness import Beat, Whereabouts, allowed_seconds, late_ranks, read_beats, stall_words
-from launcher.handoff.local_ranks import ANSWER_SECONDS, LocalRanks
-from launcher.handoff.slowness import Slowness
+from launcher.handoff.guard.lateness import (
+    Beat,
+    Whereabouts,
+    allowed_seconds,
+    late_ranks,
+    read_beats,
+    stall_words,
+)
+from launcher.handoff.guard.local_ranks import ANSWER_SECONDS, LocalRanks
+from launcher.handoff.guard.slowness import Slowness
 from launcher.spec.plan import RunPlan
 
 __all__ = ["Guard", "LocalGuard", "local_guard"]

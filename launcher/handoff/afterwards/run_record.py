@@ -12,7 +12,7 @@ from typing import Any
 
 from launcher.errors import HandoffError, Problem
 from launcher.handoff.outcome import RankEnd, rank_ends
-from launcher.handoff.processes import Process, processes_of_run
+from launcher.handoff.running.processes import Process, processes_of_run
 from launcher.handoff.status import time_stamp
 from launcher.reporting.run_log import StepLine, read_log
 from launcher.spec.plain import from_plain
@@ -131,7 +131,7 @@ def read_run(directory: Path) -> RunRecord:
 def _settled(status: Mapping[str, Any], directory: Path) -> Mapping[str, Any]:
     """A job that was handed over has nobody to write its end down but its nodes."""
     from launcher.handoff.node.record import job_verdict
-    from launcher.handoff.signals import ENDING
+    from launcher.handoff.running.signals import ENDING
 
     if status["state"] != "submitted" or (verdict := job_verdict(directory)) is None:
         return status

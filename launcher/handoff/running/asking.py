@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
-from launcher.handoff.commands import JobCommand, start_command
+from launcher.handoff.running.commands import JobCommand, start_command
 
 __all__ = ["Asking", "sweep"]
 

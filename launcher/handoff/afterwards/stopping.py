@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from launcher.handoff.processes import send
-from launcher.handoff.run_record import RunRecord, read_run
+from launcher.handoff.afterwards.run_record import RunRecord, read_run
+from launcher.handoff.running.processes import send
 from launcher.handoff.status import time_stamp, write_status
 
 __all__ = ["stop_run"]

@@ -6,7 +6,7 @@ import statistics
 from collections import deque
 from collections.abc import Sequence
 
-from launcher.handoff.lateness import Beat
+from launcher.handoff.guard.lateness import Beat
 
 __all__ = ["FACTOR", "IN_A_ROW", "Slowness"]
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from launcher.handoff.commands import JobCommand
+from launcher.handoff.running.commands import JobCommand
 
 __all__ = ["free_shared_memory"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from launcher.handoff.trial import TrialEnd
+from launcher.handoff.trials.trial import TrialEnd
 from launcher.spec.plan import BatchPlan, RunPlan
 
 __all__ = ["DROPOUT_TOLERANCE", "TOLERANCES", "gradient_norm", "ratio_words"]

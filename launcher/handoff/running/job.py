@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from launcher.handoff.asking import Asking, sweep
-from launcher.handoff.attending import Attendant
-from launcher.handoff.commands import JobCommand, start_command
-from launcher.handoff.following import GrowingFile
-from launcher.handoff.processes import Process, processes_of_run, send
-from launcher.handoff.shared_memory import free_shared_memory
-from launcher.handoff.signals import asked_already
+from launcher.handoff.running.asking import Asking, sweep
+from launcher.handoff.running.attending import Attendant
+from launcher.handoff.running.commands import JobCommand, start_command
+from launcher.handoff.running.following import GrowingFile
+from launcher.handoff.running.processes import Process, processes_of_run, send
+from launcher.handoff.running.shared_memory import free_shared_memory
+from launcher.handoff.running.signals import asked_already
 
 __all__ = ["Ending", "run_job"]
 

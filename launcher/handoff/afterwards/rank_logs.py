@@ -12,7 +12,7 @@ from typing import BinaryIO, TextIO
 
 from launcher.errors import HandoffError, Problem
 from launcher.executors.formats.kubernetes_jobs import LABEL, namespace_words
-from launcher.handoff.run_record import RunRecord, read_run
+from launcher.handoff.afterwards.run_record import RunRecord, read_run
 from launcher.spec.bundle import run_id
 from launcher.spec.shell import quote
 

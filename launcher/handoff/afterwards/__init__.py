@@ -1,0 +1,1 @@
+"""A run seen, read and ended from another terminal, by its folder."""

@@ -1,0 +1,1 @@
+"""Looks after the ranks while they run: late, slow, stopped."""

@@ -1,0 +1,1 @@
+"""Commands as processes: started, listened to, and ended with everything that they started."""
