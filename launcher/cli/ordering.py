@@ -42,8 +42,6 @@ def make_order(recipe: Recipe, around: Surroundings, *, measured: bool = True) -
 
 def handed_over(order: Order) -> Order:
     """The same job, submitted and left to itself. Raises HandoffError where nothing takes it over."""
-    from dataclasses import replace
-
     from launcher.errors import HandoffError, Problem
 
     bundle = order.bundle

@@ -9,13 +9,14 @@ from pathlib import Path
 from launcher.handoff.launch_papers import launch_papers, remove_secrets
 from launcher.handoff.order import Order, job_commands, placed_bundle, stop_commands
 from launcher.handoff.papers import run_papers
+from launcher.handoff.run_folder import create_named_folder
 from launcher.handoff.running.attending import Attendant, Deadline
 from launcher.handoff.running.job import Ending, run_job
 from launcher.handoff.running.last_word import LastWord
 from launcher.handoff.spreading import on_every_host
 from launcher.spec.bundle import LaunchBundle
 
-__all__ = ["job_papers", "start_job"]
+__all__ = ["job_papers", "start_job", "start_quietly"]
 
 
 def job_papers(order: Order, directory: Path) -> tuple[LaunchBundle, dict[str, str]]:
@@ -72,3 +73,32 @@ def start_job(
         )
     finally:
         remove_secrets(directory)
+
+
+def start_quietly(
+    order: Order,
+    *,
+    directory: Path,
+    wake: int,
+    say: Callable[[str], None],
+    attendants: Sequence[Attendant] = (),
+    limit_seconds: float | None = None,
+) -> Ending:
+    """Runs a job in a folder of its own, which does not exist yet; what it prints goes to its log only."""
+    placed, papers = job_papers(order, directory)
+    create_named_folder(target=directory, files=lambda _: papers)
+    with (directory / "logs" / "launch.log").open("wb", buffering=0) as file:
+
+        def keep(_stream: int, data: bytes) -> None:
+            file.write(data)
+
+        return start_job(
+            order,
+            placed,
+            directory=directory,
+            wake=wake,
+            output=keep,
+            say=say,
+            attendants=attendants,
+            limit_seconds=limit_seconds,
+        )

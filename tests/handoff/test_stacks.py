@@ -8,20 +8,20 @@ from launcher.handoff.guard.stacks import main_frames, own_lines
 DUMP = """\
 Thread 0x00007f9a45068b80 (most recent call first):
   File "/usr/lib/python3.11/threading.py", line 324 in wait
-  File "/work/loading.py", line 7 in prefetch
+  File "/job/loading.py", line 7 in prefetch
 
 Current thread 0x00007f9a45068b81 (most recent call first):
   File "/env/lib/python3.11/site-packages/torch/utils/data/dataloader.py", line 785 in _next_data
-  File "/work/data/rows.py", line 31 in __getitem__
+  File "/job/data/rows.py", line 31 in __getitem__
   File "/env/lib/python3.11/site-packages/batchwright_witness/hooks.py", line 109 in __next__
-  File "/work/train.py", line 24 in <module>
+  File "/job/train.py", line 24 in <module>
   File "<frozen runpy>", line 88 in _run_code
 """
 
 
 def test_the_innermost_own_line_comes_first():
     """Python's files, installed packages and ours are left out; names are taken from the folder of the job."""
-    assert own_lines(main_frames(DUMP), workdir="/work") == (
+    assert own_lines(main_frames(DUMP), workdir="/job") == (
         "data/rows.py:31 in __getitem__",
         "train.py:24 in <module>",
     )
@@ -30,7 +30,7 @@ def test_the_innermost_own_line_comes_first():
 def test_the_last_dump_counts():
     """A file that was asked for twice holds two; the threads of the second end with its main thread."""
     again = DUMP.replace("line 31", "line 33")
-    assert own_lines(main_frames(DUMP + "\n" + again), workdir="/work")[0] == "data/rows.py:33 in __getitem__"
+    assert own_lines(main_frames(DUMP + "\n" + again), workdir="/job")[0] == "data/rows.py:33 in __getitem__"
 
 
 def test_without_own_lines():
@@ -38,8 +38,8 @@ def test_without_own_lines():
     text = (
         'Current thread 0x1 (most recent call first):\n  File "/usr/lib/python3.11/ssl.py", line 5 in read\n'
     )
-    assert own_lines(main_frames(text), workdir="/work") == ("/usr/lib/python3.11/ssl.py:5 in read",)
-    assert own_lines(main_frames(""), workdir="/work") == ()
+    assert own_lines(main_frames(text), workdir="/job") == ("/usr/lib/python3.11/ssl.py:5 in read",)
+    assert own_lines(main_frames(""), workdir="/job") == ()
     assert main_frames("  no stack at all\n") == ()
 
 

@@ -41,7 +41,7 @@ class Nodes:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.work = home / "work"
+        self.work = home / "job"
         self.work.mkdir()
         with socket.create_server(("", 0)) as door:
             self.port = door.getsockname()[1]

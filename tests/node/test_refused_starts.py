@@ -174,7 +174,7 @@ def test_a_node_misses_the_workdir(nodes, refused):
     paper.write_text(paper.read_text().replace(str(nodes.work), f"{nodes.work}/gone"))
     nodes.start_all()
     first, second = refused()
-    assert first.startswith("HOST (node 1): `HOME/work/gone` is not a folder [workdir-not-found]\n")
+    assert first.startswith("HOST (node 1): `HOME/job/gone` is not a folder [workdir-not-found]\n")
     assert second.startswith("nothing was started here: HOST (node 1): ")
 
 

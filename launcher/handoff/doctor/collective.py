@@ -16,8 +16,7 @@ from launcher.errors import Problem
 from launcher.handoff.doctor.collective_script import BEGIN, END, WAITED
 from launcher.handoff.order import Order
 from launcher.handoff.outcome import log_tail
-from launcher.handoff.run_folder import create_named_folder
-from launcher.handoff.starting import job_papers, start_job
+from launcher.handoff.starting import start_quietly
 from launcher.reporting.run_text import error_context
 from launcher.spec.checkup import Collective, HostRate
 from launcher.spec.cluster import Cluster
@@ -104,27 +103,13 @@ def run_collective(
     wake: descriptor of signals_as_bytes(). limit_seconds: for all of it, an engine that never starts the ranks
     included. Raises HandoffError where nothing was started.
     """
-    placed, papers = job_papers(order, directory)
-    create_named_folder(target=directory, files=lambda _: papers)
-    log = directory / "logs" / "launch.log"
     began = clock()
-    with log.open("wb", buffering=0) as file:
-
-        def keep(_stream: int, data: bytes) -> None:
-            file.write(data)
-
-        ending = start_job(
-            order,
-            placed,
-            directory=directory,
-            wake=wake,
-            output=keep,
-            say=say,
-            limit_seconds=limit_seconds,
-        )
+    ending = start_quietly(order, directory=directory, wake=wake, say=say, limit_seconds=limit_seconds)
     if ending.interrupted_by is not None:
         raise KeyboardInterrupt
-    return read_collective(log_tail(log), plan=order.plan, seconds=clock() - began)
+    return read_collective(
+        log_tail(directory / "logs" / "launch.log"), plan=order.plan, seconds=clock() - began
+    )
 
 
 def read_collective(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class Verdict:
     """Its rank that did, where it was one."""
 
 
-class Control:
+class Control(ABC):
     """What both sides share: an attendant of run_job, and a place for others to send and hear messages."""
 
     def __init__(
@@ -83,28 +84,28 @@ class Control:
                 self.lose(node, line.lost)
         return self.told_at is not None
 
+    @abstractmethod
     def about_to_end(self) -> None:
         """The job is ending here."""
-        raise NotImplementedError
 
     def hear(self, node: int, message: Message) -> None:
         """One message."""
         if heard := self._heard.get(message["kind"]):
             heard(node, message)
 
+    @abstractmethod
     def lose(self, node: int, why: str) -> None:
         """A connection ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def order_end(
         self, words: str, *, code: int = 1, cause: int | None = None, rank: int | None = None
     ) -> None:
         """Ends the job, with these words and this exit code. cause, rank: node and rank that they tell of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self, verdict: Verdict) -> None:
         """Ends the connections."""
-        raise NotImplementedError
 
     def announce(self, words: str) -> None:
         """Says why the job ends, once: what the ranks print about that comes after it."""

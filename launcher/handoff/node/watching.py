@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def watch_over(
     return MainWatch(guard, here, control, per_node=order.plan.layout.devices_per_node)
 
 
-class _Watch:
+class _Watch(ABC):
     """Looks once a second."""
 
     def __init__(
@@ -54,9 +55,9 @@ class _Watch:
                 self.look()
         return False
 
+    @abstractmethod
     def look(self) -> None:
         """Once a second while the job runs."""
-        raise NotImplementedError
 
 
 class MemberWatch(_Watch):

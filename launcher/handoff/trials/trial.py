@@ -17,9 +17,8 @@ from batchwright_witness.probing import ProbeOrder
 from launcher.handoff.guard.guarding import Guard, local_guard
 from launcher.handoff.order import Order
 from launcher.handoff.outcome import exit_code, first_failure, log_tail, rank_ends
-from launcher.handoff.run_folder import create_named_folder
 from launcher.handoff.running.job import Ending
-from launcher.handoff.starting import job_papers, start_job
+from launcher.handoff.starting import start_quietly
 from launcher.handoff.trials.memory_failure import memory_failure
 from launcher.reporting.run_text import error_context
 from launcher.spec.bundle import LaunchBundle, NodeCommand
@@ -66,19 +65,9 @@ def run_trial(
     goes to its log only.
     """
     order = replace(order, bundle=_asking(order.bundle, asked.environ()))
-    placed, papers = job_papers(order, directory)
-    create_named_folder(target=directory, files=lambda _: papers)
-    log = directory / "logs" / "launch.log"
+    guard = local_guard(order.plan, folder=directory, shown=str(directory), say=say)
     began = clock()
-    with log.open("wb", buffering=0) as file:
-
-        def keep(_stream: int, data: bytes) -> None:
-            file.write(data)
-
-        guard = local_guard(order.plan, folder=directory, shown=str(directory), say=say)
-        ending = start_job(
-            order, placed, directory=directory, wake=wake, output=keep, say=say, attendants=[guard]
-        )
+    ending = start_quietly(order, directory=directory, wake=wake, say=say, attendants=[guard])
     return _trial_end(order, ending, guard.guard, directory=directory, seconds=clock() - began)
 
 
