@@ -23,7 +23,9 @@ def learning_rate_at(*, schedule: SchedulePlan, samples: int | Fraction) -> floa
     return _after_warmup(schedule=schedule, samples=samples)
 
 
-def learning_rate_of_step(*, schedule: SchedulePlan, samples_after: int, global_batch_size: int) -> float:
+def learning_rate_of_step(
+    *, schedule: SchedulePlan, samples_after: int | Fraction, global_batch_size: int | Fraction
+) -> float:
     """Learning rate of the optimizer step that brings the count to `samples_after`.
 
     first_step one-batch: f(samples_after), so no step trains at the start rate. zero: f of the count before the step,

@@ -8,14 +8,17 @@ from typing import Any
 
 from launcher.errors import Problem, WorldError
 from launcher.planning.accumulation import loss_scale
-from launcher.planning.learning_rate import learning_rate_at, learning_rate_of_step
+from launcher.planning.learning_rate import learning_rate_at
+from launcher.planning.stages.ledger import PlannedStep, planned_rate, step_after, step_at
+from launcher.runtime.agreeing import agree_on_samples
 from launcher.runtime.group_rates import GroupRates
-from launcher.runtime.handshake import agreement, meet, prove
+from launcher.runtime.handshake import agreement, prove
+from launcher.runtime.log_entry import log_entry
 from launcher.runtime.losses import summed
 from launcher.runtime.probing import Probe
 from launcher.runtime.progress import Progress
 from launcher.runtime.reducers import Reducer, reducer_of
-from launcher.runtime.state import read_state, refuse_difference, state_of
+from launcher.runtime.state import read_state, state_of
 from launcher.runtime.steps import MicroBatch, Share, Step, misused
 from launcher.runtime.totals import global_sum
 from launcher.runtime.vitals import Vitals
@@ -58,6 +61,7 @@ class Run:
         self._vitals = Vitals(plan, world=world, reducer=reducer)
         self._number = 0
         self._step: Step | None = None
+        self._planned: PlannedStep | None = None
         self._loss: Any = 0.0
         self._began = 0.0
         self._num_samples: int | None = None
@@ -89,7 +93,7 @@ class Run:
         start: samples consumed before the first step, instead of where the checkpoint left.
         """
         if start is not None:
-            self.samples, self._number = start, -(-start // self.plan.batch.global_batch_size)
+            self.samples, self._number = start, step_after(self.plan, start) - 1
         share = Share(
             self.plan,
             rank=self.rank,
@@ -101,12 +105,19 @@ class Run:
         )
         if self._probe:
             self._probe.by_length = share.by_length
-        self._agree_on(share.num_samples)
+        self._num_samples = agree_on_samples(
+            self.plan,
+            rank=self.rank,
+            world_size=self.world_size,
+            here=share.num_samples,
+            saved=self._num_samples,
+            samples=self.samples,
+        )
         if self.rank == 0:
             total, resumed = self.plan.data["total_steps"], self._number > 0
             self._progress = Progress(self.folder, total_steps=total, resumed=resumed)
-        while size := self._next_size():
-            yield self._prepare(share, size)
+        while planned := step_at(self.plan, self._number + 1):
+            yield self._prepare(share, planned)
             if self._step is not None:
                 raise misused(f"step {self._step.number} went without run.apply")
         if self._progress:
@@ -136,12 +147,12 @@ class Run:
 
         optimizer: what the wrapped model is trained with; a DeepSpeed engine has its own.
         """
-        step = self._step
-        if step is None or not step.is_done:
+        step, at = self._step, self._planned
+        if step is None or at is None or not step.is_done:
             raise misused("run.apply comes after all micro-batches of a step")
         self._vitals.pulse.enters("optimizer")
         groups = self._reducer.groups(optimizer)
-        planned = self._planned_rate(step)
+        planned = planned_rate(self.plan, at)
         if self._rates is not None and planned is not None:
             self._rates.apply(groups, learning_rate=planned)
         norm, skipped = self._reducer.step(optimizer, clip=self.plan.optimizer.gradient_clipping)
@@ -150,8 +161,11 @@ class Run:
         self.samples, self._number, self._step = step.samples_after, step.number, None
         if self._progress:
             self._progress.step(
-                self._entry(
-                    step,
+                log_entry(
+                    at,
+                    samples=self.samples,
+                    weight=step.total_weight,
+                    seconds=time.perf_counter() - self._began,
                     loss=total / step.total_weight if step.total_weight else 0.0,
                     learning_rate=float(groups[0]["lr"]),
                     planned_learning_rate=planned,
@@ -189,24 +203,17 @@ class Run:
         if self._rates is not None and state["factors"]:
             self._rates = GroupRates(peak=self._rates.peak, factors=state["factors"])
 
-    def _next_size(self) -> int:
-        """Sequences of the next step; 0 at the end."""
-        data, number = self.plan.data, self._number + 1
-        if data["total_steps"] is None or number < data["total_steps"]:
-            return self.plan.batch.global_batch_size
-        return int(data["last_step_samples"]) if number == data["total_steps"] else 0
-
-    def _prepare(self, share: Share, size: int) -> Step:
+    def _prepare(self, share: Share, planned: PlannedStep) -> Step:
         self._began = time.perf_counter()
         self._vitals.pulse.enters("data")
-        micro_batches, weight = share.load(samples_before=self.samples, size=size)
+        micro_batches, weight = share.load(samples_before=self.samples, size=planned.size)
         self._vitals.pulse.enters("forward")
-        self._loss = 0.0
+        self._loss, self._planned = 0.0, planned
         self._step = Step(
-            number=self._number + 1,
-            is_last=self._number + 1 == self.plan.data["total_steps"],
+            number=planned.number,
+            is_last=planned.is_last,
             samples_before=self.samples,
-            size=size,
+            size=planned.size,
             total_weight=global_sum(weight, reducer=self._reducer),
             micro_batches=micro_batches,
             accumulating=self._reducer.accumulating,
@@ -222,45 +229,6 @@ class Run:
             gradient_accumulation_steps=self._reducer.divides_by,
             total_weight=step.total_weight,
         )
-
-    def _planned_rate(self, step: Step) -> float | None:
-        rates = self.plan.learning_rate
-        if rates is None:
-            return None
-        return learning_rate_of_step(
-            schedule=rates.schedule, samples_after=step.samples_after, global_batch_size=step.size
-        )
-
-    def _entry(self, step: Step, **measured: Any) -> dict[str, Any]:
-        """One line of log.jsonl: planned beside measured."""
-        seconds, length = time.perf_counter() - self._began, self.plan.batch.sequence_length
-        return {
-            "step": step.number,
-            "samples": step.samples_after,
-            "planned_samples": (step.number - 1) * self.plan.batch.global_batch_size + step.size,
-            "weight": step.total_weight,
-            **measured,
-            "seconds": seconds,
-            "samples_per_second": step.size / seconds,
-            "tokens_per_second": None if length is None else step.size * length / seconds,
-        }
-
-    def _agree_on(self, num_samples: int) -> None:
-        """All ranks, and the checkpoint, draw from a dataset of one length: another length is another order."""
-        if self._num_samples is not None:
-            refuse_difference(
-                "num_samples", planned=num_samples, found=self._num_samples, samples=self.samples
-            )
-        self._num_samples = num_samples
-        meeting = meet(self.rank, self.world_size)
-        if meeting is None:
-            return
-        said, absent = meeting.exchange(num_samples, seconds=self.plan.launch.handshake_seconds)
-        if absent or len(set(said)) > 1:
-            found = ", ".join(f"{number} on rank {rank}" for rank, number in enumerate(said))
-            message = f"planned one dataset on all ranks, found lengths {found}"
-            hint = "give every rank the same data, and call run.steps on every rank"
-            raise WorldError([Problem(code="world-differs", message=message, hint=hint)])
 
 
 def _refuse_other_axes(plan: RunPlan) -> None:

@@ -5,16 +5,17 @@ Blocks that are not built yet are None. Sizes in sequences, tokens, bytes or sec
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, Literal
 
 from launcher.errors import Problem
 from launcher.spec.marks import Origin
 from launcher.spec.place import LaunchPlan
+from launcher.spec.rates import CompiledSchedule, LearningRatePlan, SchedulePlan
 
 __all__ = [
     "Alternative",
     "BatchPlan",
+    "CompiledSchedule",
     "LaunchPlan",
     "LayoutPlan",
     "LearningRatePlan",
@@ -25,6 +26,7 @@ __all__ = [
     "RunPlan",
     "SchedulePlan",
     "StageMemory",
+    "StagePlan",
     "Verdict",
 ]
 
@@ -89,42 +91,6 @@ class ModelPlan:
     dropout: float = 0.0
     others: Mapping[str, Any] = field(default_factory=dict)
     """Further written keys of `model`, as written."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulePlan:
-    """The learning rate as a function of samples; lengths are exact (`375000000/2048`)."""
-
-    peak_learning_rate: float
-    start_learning_rate: float
-    """At zero samples: 0, or the reference learning rate for SGD scaled up linearly."""
-    final_learning_rate: float
-    warmup_samples: Fraction
-    decay: Literal["constant", "linear", "cosine", "wsd"]
-    decay_samples: Fraction | None
-    """Length of the decay of wsd."""
-    decay_shape: Literal["linear", "sqrt"]
-    total_samples: Fraction | None
-    first_step: Literal["one-batch", "zero"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LearningRatePlan:
-    """Peak, warmup, length and curve."""
-
-    scaling_rule: str
-    scale: float
-    reference_learning_rate: float | None
-    peak_learning_rate: float
-    final_learning_rate: float
-    warmup_samples: int
-    warmup_steps: int
-    total_steps: int | None
-    total_samples: int | None
-    owner: str
-    curve: tuple[tuple[int, float], ...]
-    """[samples after the step, learning rate of that step], at the steps worth seeing."""
-    schedule: SchedulePlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +170,26 @@ class MemoryPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StagePlan:
+    """One stage of a run whose batch or sequence length changes on the way."""
+
+    until: str | None
+    """Where it ends, as written; None for the last one."""
+    first_step: int
+    """Number of its first optimizer step, counted from 1 over the whole run."""
+    steps: int | None
+    """Its optimizer steps; None for a last one without an end."""
+    samples_before: int
+    """Sequences that the stages before it consume."""
+    tokens_before: int | None
+    batch: BatchPlan
+    learning_rate_scale: float = 1.0
+    """Factor on the learning rate of the curve."""
+    memory: MemoryPlan | None = None
+    time: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
     """A way out: what to change, what that keeps and what it alters."""
 
@@ -235,7 +221,8 @@ class RunPlan:
     learning_rate: LearningRatePlan | None
     memory: MemoryPlan | None = None
     time: None = None
-    stages: tuple[Mapping[str, Any], ...] | None = None
+    stages: tuple[StagePlan, ...] | None = None
+    """None where batch and sequence length never change; `batch` is then that of every step, else of the last stage."""
     launch: LaunchPlan
     data: Mapping[str, Any]
     """num_samples (int or None), kind, drop_last, total_samples (int or None: samples of the run), packing ..."""

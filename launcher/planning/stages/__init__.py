@@ -1,0 +1,1 @@
+"""Runs whose batch or sequence length changes on the way."""

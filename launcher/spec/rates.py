@@ -1,0 +1,70 @@
+"""The learning rate as it was decided: the curve, its lengths, and the words in which another stack is told of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+__all__ = ["CompiledSchedule", "LearningRatePlan", "SchedulePlan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulePlan:
+    """The learning rate as a function of samples; lengths are exact (`375000000/2048`)."""
+
+    peak_learning_rate: float
+    start_learning_rate: float
+    """At zero samples: 0, or the reference learning rate for SGD scaled up linearly."""
+    final_learning_rate: float
+    warmup_samples: Fraction
+    decay: Literal["constant", "linear", "cosine", "wsd"]
+    decay_samples: Fraction | None
+    """Length of the decay of wsd."""
+    decay_shape: Literal["linear", "sqrt"]
+    total_samples: Fraction | None
+    first_step: Literal["one-batch", "zero"]
+    clock: Literal["samples", "tokens"] = "samples"
+    """What the rate is a function of. tokens: a sample above is `sequence_length` tokens, whatever a stage's length."""
+    sequence_length: int | None = None
+    """Tokens that count as one sample on the clock of tokens; None on that of samples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledSchedule:
+    """A schedule in another stack's words and units, and how far the curve it draws is from the one asked for."""
+
+    stack: Literal["deepspeed", "transformers", "trainer", "accelerate"]
+    scheduler: str
+    """Its name there: WarmupDecayLR, cosine."""
+    arguments: Mapping[str, Any]
+    """What it is given, by that stack's own names."""
+    calls_per_step: int = 1
+    """How often the stack advances the scheduler in one optimizer step."""
+    lag_steps: int = 0
+    """Optimizer steps by which the stack's first-step convention is behind the plan's."""
+    largest_difference: float = 0.0
+    """Over all steps, of the peak, once the lag is taken out."""
+    asked_curve: tuple[tuple[int, float], ...] = ()
+    """The curve that was asked for, at the steps of `curve`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningRatePlan:
+    """Peak, warmup, length and curve."""
+
+    scaling_rule: str
+    scale: float
+    reference_learning_rate: float | None
+    peak_learning_rate: float
+    final_learning_rate: float
+    warmup_samples: int
+    warmup_steps: int
+    total_steps: int | None
+    total_samples: int | None
+    owner: str
+    curve: tuple[tuple[int, float], ...]
+    """[samples after the step, learning rate of that step], at the steps worth seeing."""
+    schedule: SchedulePlan
+    """The curve that was asked for; what is trained, too, unless `compiled` is there."""
+    compiled: CompiledSchedule | None = None
+    """How another stack was told to draw the curve, when it is the one that applies it; `curve` is then its own."""
