@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from launcher.errors.batch_codes import BATCH_CODES
 from launcher.errors.code_info import CodeInfo
 from launcher.errors.host_codes import HOST_CODES
 from launcher.errors.job_codes import JOB_CODES
@@ -193,6 +194,7 @@ CODES: dict[str, CodeInfo] = {
     ),
     **MEASURING_CODES,
     **JOB_CODES,
+    **BATCH_CODES,
     **HOST_CODES,
     # inside the job
     "plan-not-found": CodeInfo(
