@@ -16,16 +16,12 @@ __all__ = [
     "gpt_neox_warmup",
     "hugging_face_warmup",
     "hugging_face_warmup_steps",
-    "llama_factory_learning_rate",
     "megatron_samples_counted",
     "megatron_warmup",
     "megatron_warmup_samples",
-    "nanochat_batch_tokens",
-    "nanochat_weight_decay",
     "nanogpt_mup_warmup",
     "nanogpt_warmup",
     "olmo_core_scale",
-    "power_lines_batch_scale",
 ]
 
 
@@ -155,40 +151,6 @@ def accelerate_dummy_lengths(
     return total, max(1, warmup_steps)
 
 
-def nanochat_batch_tokens(
-    *, total_tokens: float, reference_tokens: float = 1.156e9, reference_batch_tokens: int = 2**19
-) -> int:
-    """Tokens per step: the power of two nearest (in the exponent) to B_ref (D / D_ref) ** 0.383.
-
-    Source: karpathy/nanochat@92d63d4 scripts/base_train.py, after Bergsma et al. 2025, arXiv:2505.13738.
-    """
-    wanted = reference_batch_tokens * power_lines_batch_scale(data_scale=total_tokens / reference_tokens)
-    return int(2 ** round(math.log2(wanted)))
-
-
-def power_lines_batch_scale(*, data_scale: float) -> float:
-    """Factor on the best batch in tokens when the data grow by a factor: data_scale ** 0.383.
-
-    Source: Bergsma et al. 2025, arXiv:2505.13738.
-    """
-    return math.pow(data_scale, 0.383)
-
-
-def nanochat_weight_decay(
-    *,
-    weight_decay: float,
-    batch_tokens: int,
-    total_tokens: float,
-    reference_tokens: float = 1.156e9,
-    reference_batch_tokens: int = 2**19,
-) -> float:
-    """Weight decay lambda sqrt(B / B_ref) D_ref / D, dimensionless.
-
-    Source: karpathy/nanochat@92d63d4 scripts/base_train.py, after Wang & Aitchison 2024, arXiv:2405.13698.
-    """
-    return weight_decay * math.sqrt(batch_tokens / reference_batch_tokens) * (reference_tokens / total_tokens)
-
-
 def olmo_core_scale(*, batch: int, current_batch: int, optimizer: str) -> float:
     """Factor on the base learning rate when the batch changes: sqrt(batch / current), Adam's family only.
 
@@ -200,14 +162,3 @@ def olmo_core_scale(*, batch: int, current_batch: int, optimizer: str) -> float:
     if max(batch, current_batch) % min(batch, current_batch):
         raise ValueError(f"{current_batch} to {batch} is no integer factor")
     return math.sqrt(batch / current_batch)
-
-
-def llama_factory_learning_rate(
-    *, cutoff_length: int, batch: int, valid_ratio: float = 1.0, is_mistral_or_gemma: bool = False
-) -> float:
-    """Learning rate 3e-4 sqrt(tokens per step / 4e6), a sixth of it for Mistral and Gemma.
-
-    Source: hiyouga/LLaMA-Factory scripts/stat_utils/cal_lr.py:calculate_lr.
-    """
-    rate = 3e-4 * math.sqrt(cutoff_length * batch * valid_ratio / 4_000_000)
-    return rate / 6.0 if is_mistral_or_gemma else rate

@@ -14,16 +14,12 @@ from launcher.planning.conventions import (
     gpt_neox_warmup,
     hugging_face_warmup,
     hugging_face_warmup_steps,
-    llama_factory_learning_rate,
     megatron_samples_counted,
     megatron_warmup,
     megatron_warmup_samples,
-    nanochat_batch_tokens,
-    nanochat_weight_decay,
     nanogpt_mup_warmup,
     nanogpt_warmup,
     olmo_core_scale,
-    power_lines_batch_scale,
 )
 from launcher.planning.learning_rate import learning_rate_of_step
 from launcher.planning.scaling import sqrt_scale
@@ -165,44 +161,6 @@ def test_a_prepared_scheduler_ends_early():
     assert accelerate_scheduler_steps(optimizer_steps=2500, num_processes=4, split_batches=True) == 2500
 
 
-@pytest.mark.parametrize(
-    ("tokens", "power"),
-    [
-        (0.44e9, 18),
-        (0.7e9, 19),
-        (1.156e9, 19),
-        (2.5e9, 19),
-        (3.4e9, 20),
-        (9.6e9, 20),
-        (17.6e9, 21),
-        (65.6e9, 21),
-    ],
-)
-def test_nanochat_batches(tokens, power):
-    """The table of batches that nanochat trains its depths at (karpathy/nanochat@92d63d4 dev/LOG.md)."""
-    assert nanochat_batch_tokens(total_tokens=tokens) == 2**power
-
-
-@pytest.mark.parametrize(
-    ("tokens", "exponent"), [(0.44e9, 18.467), (9.643e9, 20.172), (17.6e9, 20.505), (65.6e9, 21.232)]
-)
-def test_nanochat_batches_before_rounding(tokens, exponent):
-    """19 + log2((D / 1.156e9) ** 0.383)."""
-    assert 19 + math.log2(power_lines_batch_scale(data_scale=tokens / 1.156e9)) == close(exponent, abs=1e-3)
-
-
-def test_power_lines_growth():
-    """Ten times the data are x 2.4, twice x 1.3 (comments in nanochat's code and log)."""
-    assert power_lines_batch_scale(data_scale=10) == close(2.4, abs=0.05)
-    assert power_lines_batch_scale(data_scale=2) == close(1.3, abs=0.05)
-
-
-def test_nanochat_weight_decay():
-    """B 2**20 against 2**19 and D 9.643e9 against 1.156e9: x 0.16954."""
-    found = nanochat_weight_decay(weight_decay=1.0, batch_tokens=2**20, total_tokens=9.643e9)
-    assert found == close(0.16954, abs=5e-6)
-
-
 def test_olmo_core():
     """The base rate grows by sqrt(ratio) at integer ratios, for Adam's family only."""
     assert olmo_core_scale(batch=1024, current_batch=256, optimizer="adamw") == 2
@@ -213,13 +171,6 @@ def test_olmo_core():
         olmo_core_scale(batch=512, current_batch=256, optimizer="sgd")
     with pytest.raises(ValueError, match="no integer factor"):
         olmo_core_scale(batch=384, current_batch=256, optimizer="adamw")
-
-
-def test_llama_factory():
-    """At cutoff 1024, batch 16, every token valid: 1.92e-5; a sixth of it for Mistral."""
-    assert f"{llama_factory_learning_rate(cutoff_length=1024, batch=16):.2e}" == "1.92e-05"
-    mistral = llama_factory_learning_rate(cutoff_length=1024, batch=16, is_mistral_or_gemma=True)
-    assert mistral * 6 == llama_factory_learning_rate(cutoff_length=1024, batch=16)
 
 
 @pytest.mark.parametrize("name", ["hugging face", "gpt-neox", "nanogpt", "nanogpt-mup"])
