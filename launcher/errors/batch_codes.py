@@ -6,4 +6,100 @@ from launcher.errors.code_info import CodeInfo
 
 __all__ = ["BATCH_CODES"]
 
-BATCH_CODES: dict[str, CodeInfo] = {}
+BATCH_CODES: dict[str, CodeInfo] = {
+    "warmup-conventions-differ": CodeInfo(
+        "the batch is not the reference batch, and publications differ on what a warmup then keeps",
+        "write schedule.warmup_keeps: samples, tokens, steps, or unit for as written",
+    ),
+    "scaling-saturates": CodeInfo(
+        "the published runs like this one are better described by a rule that levels off at a critical batch",
+        "write optimizer.scaling: {rule: saturating, critical_batch_tokens: auto}, or leave it",
+    ),
+    "dataset-of-one-length": CodeInfo(
+        "stages change the sequence length, and run.steps was given a dataset of one length",
+        "give it a function of the length",
+    ),
+    "state-pins-samples": CodeInfo(
+        "a recurrent model carries its state from step to step, so each slot of the batch reads consecutive samples",
+        "nothing to do; resume on the same micro-batch and number of ranks",
+    ),
+    "state-needs-one-batch": CodeInfo(
+        "carried state belongs to one slot of one batch, and stages change the batch",
+        "train without stages, or without model.carry_state",
+    ),
+    "state-needs-whole-epochs": CodeInfo(
+        "with carried state an epoch has to be a whole number of steps", "write the data.num_samples of the hint"
+    ),
+    # stages
+    "stage-without-end": CodeInfo(
+        "a stage that is not the last one does not say where it ends", "write until: 250B tokens"
+    ),
+    "stages-out-of-order": CodeInfo(
+        "a stage ends before the one in front of it; marks count from the start of the run",
+        "put the stages in order",
+    ),
+    "stage-holds-no-step": CodeInfo(
+        "the step with which the stage before it ends is already at or past the stage's own end",
+        "drop the stage, or end it later",
+    ),
+    # gradient noise
+    "noise-not-measurable": CodeInfo(
+        "the gradient noise scale cannot be measured in the way that was asked for",
+        "write gradient_noise: auto, which measures where it can",
+    ),
+    "noise-not-measured": CodeInfo(
+        "the ranks' strategy keeps the gradients out of reach, so the gradient noise scale is not measured",
+        "nothing to do; DDP and ZeRO 0 to 2 can be measured",
+    ),
+    "stages-need-the-runtime": CodeInfo(
+        "nothing but the runtime can change the batch, the sequence length or the rate of a job that runs",
+        "use launcher.runtime in the script, and write launch.runtime: true",
+    ),
+    "stages-need-data-parallel": CodeInfo(
+        "the runtime changes the batch of data-parallel ranks only", "use parallel.data alone, or one run per stage"
+    ),
+    "stage-needs-a-restart": CodeInfo(
+        "a stage changes what a running job cannot change: model, machines, engine, optimizer, precision and the like",
+        "write a recipe of its own for that stage, which resumes the checkpoint of the one before",
+    ),
+    "split-dependent": CodeInfo(
+        "a layer or loss looks at the other samples of a micro-batch, or dropout draws masks by it: another micro-batch "
+        "or number of ranks trains something else, and is part of the semantics hash",
+        "write micro_batch_size, so that other machines keep it; the page on batch-coupled layers says what each sees",
+    ),
+    "batch-norm-too-small": CodeInfo(
+        "batch norm would take its statistics over one sample",
+        "a larger micro-batch, SyncBatchNorm, group norm or frozen statistics",
+    ),
+    "batch-norm-small": CodeInfo(
+        "batch norm takes its statistics over few samples: below 16 they are noisy, below 8 accuracy falls by percents",
+        "a larger micro-batch, SyncBatchNorm, group norm or frozen statistics",
+    ),
+    "batch-norm-accumulates": CodeInfo(
+        "batch norm sees one micro-batch at a time, and updates its running averages in every forward pass",
+        "set its momentum to the number named, or use a norm that sees one sample",
+    ),
+    "sync-batch-norm-needs-gpu": CodeInfo(
+        "torch's SyncBatchNorm has no kernels for CPU ranks", "group norm, or batch norm of each rank"
+    ),
+    "unknown-coupling": CodeInfo(
+        "a word of model.batch_coupled that the plan knows nothing of",
+        "use one of the words listed, where it is one of them; else nothing",
+    ),
+    "coupling-unstated": CodeInfo(
+        "a mixture of experts is mostly trained with a balancing loss, which sees one micro-batch at a time",
+        "write model.batch_coupled: [moe_auxiliary] where the script has one",
+    ),
+    "on-policy-batch": CodeInfo(
+        "with reinforcement learning the plan's batch is the minibatch of one optimizer step",
+        "nothing, or the key of the hint; the page on reinforcement learning says more",
+    ),
+    "odd-dimension": CodeInfo(
+        "a dimension is no multiple of the group of numbers that Tensor Cores load",
+        "the nearest larger multiple, where the model is not trained yet",
+    ),
+    "idle-multiprocessors": CodeInfo(
+        "a large share of the device idles in the last wave of the largest matrix product",
+        "another micro-batch; smaller tiles may hide some of it",
+    ),
+}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from launcher.planning.scaling import rule_of
+from launcher.planning.scaling import ALPHA, rule_of
+from launcher.planning.stream import carries_state
 from launcher.spec.plan import BatchPlan, ModelPlan, OptimizerPlan, PrecisionPlan, RunPlan
 from launcher.spec.recipe import Recipe
 from launcher.spec.training import Scaling
@@ -26,7 +27,8 @@ def semantics_hash(
     """sha256 of what training means, as hexadecimal; what a lock and a resumed run compare.
 
     Numbers are those that were written or filled in, never computed ones, and `2 steps` is one value however it is
-    spelled. Where the model depends on the split (batch-coupled layers, dropout), the split is part of the meaning.
+    spelled. Where the model depends on the split (batch-coupled layers, dropout, carried state), the split is part of
+    the meaning.
     """
     meaning: dict[str, Any] = {
         "model": _model(model),
@@ -46,7 +48,8 @@ def semantics_hash(
         },
         "seed": recipe.seed,
     }
-    if model.batch_coupled or model.dropout > 0 or recipe.model.attention_dropout:
+    coupled = model.batch_coupled or model.dropout > 0 or recipe.model.attention_dropout
+    if coupled or carries_state(model):
         meaning["split"] = {"micro_batch_size": batch.micro_batch_size, "ranks": batch.data_parallel_size}
     return _digest(meaning)
 
@@ -74,8 +77,12 @@ def _model(model: ModelPlan) -> dict[str, Any]:
 
 
 def _scaling(recipe: Recipe) -> Any:
-    scaling = recipe.optimizer.scaling
-    return _canonical(scaling if isinstance(scaling, Scaling) else Scaling(rule=rule_of(recipe)))
+    """The rule with its parameters filled in: what is a default means what it means written out."""
+    scaling, rule = recipe.optimizer.scaling, rule_of(recipe)
+    written = scaling if isinstance(scaling, Scaling) else Scaling(rule=rule)
+    if rule in {"capped", "saturating"} and written.alpha is None:
+        written = replace(written, alpha=ALPHA)
+    return _canonical(written)
 
 
 def _fields(value: Any, *, without: tuple[str, ...]) -> dict[str, Any]:

@@ -8,11 +8,14 @@ from launcher.spec.plan import LayoutPlan, OptimizerPlan, PrecisionPlan
 from launcher.spec.recipe import Recipe
 from launcher.spec.training import Precisions
 
-__all__ = ["optimizer_origins", "optimizer_plan", "precision_plan"]
+__all__ = ["SECOND_MOMENT", "optimizer_origins", "optimizer_plan", "precision_plan", "second_moment_of"]
 
 # torch@2.13.0 torch/optim/adamw.py:AdamW and torch/optim/sgd.py:SGD
 _BETAS = (0.9, 0.999)
 _EPSILON = 1e-8
+
+SECOND_MOMENT = frozenset({"adam", "adamw", "adamw-8bit", "lamb"})
+"""Optimizers whose beta2 is the decay per step of a second moment."""
 
 
 def optimizer_plan(recipe: Recipe) -> OptimizerPlan:
@@ -28,7 +31,13 @@ def optimizer_plan(recipe: Recipe) -> OptimizerPlan:
         weight_decay=written.weight_decay,
         gradient_clipping=written.gradient_clipping,
         implementation=written.implementation,
+        weight_average_decay=written.weight_average_decay,
     )
+
+
+def second_moment_of(recipe: Recipe) -> float | None:
+    """Decay per step of the second moment, as written; None where the optimizer has none."""
+    return optimizer_plan(recipe).betas[1] if recipe.optimizer.name in SECOND_MOMENT else None
 
 
 def precision_plan(*, recipe: Recipe, layout: LayoutPlan) -> PrecisionPlan:

@@ -10,6 +10,7 @@ from launcher.errors import PlanError, Problem
 from launcher.planning.applied import applied_by, applied_problems
 from launcher.planning.batch import solve_batch, solve_global_batch
 from launcher.planning.choices import choice_problems
+from launcher.planning.coupling.lanes import lane_problems
 from launcher.planning.fitting import fitting_problems
 from launcher.planning.hashes import plan_hash, semantics_hash
 from launcher.planning.launching import (
@@ -24,11 +25,14 @@ from launcher.planning.memory.block import solve_memory
 from launcher.planning.memory.budget import Budget, budget_of, measured_origins
 from launcher.planning.memory.measured_budget import MeasuredBudget, measured_budget
 from launcher.planning.model import solve_model
+from launcher.planning.noise.modes import noise_block, noise_problems
 from launcher.planning.optimizer import optimizer_origins, optimizer_plan, precision_plan
+from launcher.planning.peak_rate import Rate, solve_rate
 from launcher.planning.rates import learning_rate_origins, learning_rate_plan
-from launcher.planning.scaling import Rate, solve_rate
 from launcher.planning.schedule import Timeline, solve_timeline
+from launcher.planning.sizes import size_problems
 from launcher.planning.solved import Solved
+from launcher.planning.stages.staging import Staging, solve_staging
 from launcher.planning.support import not_yet_used
 from launcher.planning.unused import no_effect
 from launcher.spec.cluster import Cluster
@@ -52,6 +56,7 @@ class _Parts:
     batch: Solved[BatchPlan]
     rate: Solved[Rate]
     timeline: Solved[Timeline]
+    staging: Staging
     measurements: Sequence[Measurement] = ()
 
     @property
@@ -62,7 +67,7 @@ class _Parts:
     @property
     def problems(self) -> tuple[Problem, ...]:
         blocks = (self.global_batch, self.batch, self.model, self.layout, self.rate, self.timeline)
-        return tuple(problem for block in blocks for problem in block.problems)
+        return (*(problem for block in blocks for problem in block.problems), *self.staging.problems)
 
 
 def make_plan(
@@ -78,6 +83,11 @@ def make_plan(
         *parts.problems,
         *choice_problems(recipe),
         *_layout_problems(recipe, parts),
+        *_lane_problems(recipe, parts),
+        *_noise_problems(recipe, parts),
+        *size_problems(
+            recipe=recipe, model=parts.model.value, batch=parts.batch.value, layout=parts.layout.value
+        ),
         *no_effect(recipe),
         *not_yet_used(recipe),
     )
@@ -97,9 +107,11 @@ def _solve(
     batch: Solved[BatchPlan] = Solved(value=None)
     rate: Solved[Rate] = Solved(value=None)
     timeline: Solved[Timeline] = Solved(value=None)
+    staging = solve_staging(recipe)
     if size.value is not None:
         rate = solve_rate(recipe=recipe, global_batch_size=size.value)
-        timeline = solve_timeline(recipe=recipe, global_batch_size=size.value)
+        if staging.is_whole:
+            timeline = solve_timeline(recipe=recipe, global_batch_size=size.value, clock=staging.clock)
         if layout.value is not None:
             known: dict[str, Any] = {
                 "recipe": recipe,
@@ -112,6 +124,7 @@ def _solve(
             batch = solve_batch(
                 recipe=recipe, layout=layout.value, global_batch_size=size.value, budget=budget
             )
+            staging = staging.on_ranks(global_batch_size=size.value, **known)
     return _Parts(
         layout=layout,
         model=_counted(model, budget),
@@ -120,6 +133,7 @@ def _solve(
         batch=batch,
         rate=rate,
         timeline=timeline,
+        staging=staging,
         measurements=measurements,
     )
 
@@ -148,6 +162,22 @@ def _layout_problems(recipe: Recipe, parts: _Parts) -> tuple[Problem, ...]:
     fitting = () if model is None else fitting_problems(recipe=recipe, model=model, layout=layout)
     applied = applied_by(recipe=recipe, layout=layout)
     return (*fitting, *applied_problems(recipe=recipe, layout=layout, applied=applied))
+
+
+def _lane_problems(recipe: Recipe, parts: _Parts) -> tuple[Problem, ...]:
+    model, batch, timeline = parts.model.value, parts.batch.value, parts.timeline.value
+    if model is None or batch is None or timeline is None:
+        return ()
+    return lane_problems(recipe=recipe, model=model, batch=batch, timeline=timeline)
+
+
+def _noise_problems(recipe: Recipe, parts: _Parts) -> tuple[Problem, ...]:
+    layout, batch = parts.layout.value, parts.batch.value
+    if layout is None or batch is None:
+        return ()
+    return noise_problems(
+        recipe=recipe, layout=layout, block=noise_block(recipe=recipe, layout=layout, batch=batch)
+    )
 
 
 def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Problem, ...]) -> RunPlan:
@@ -195,10 +225,12 @@ def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Pr
         compile=recipe.compile,
         evaluation=evaluation_block(recipe=recipe, global_batch_size=size),
         checkpoint=checkpoint_block(recipe=recipe, global_batch_size=size),
+        gradient_noise=noise_block(recipe=recipe, layout=layout, batch=batch),
         seed=recipe.seed,
         applied_by=applied_by(recipe=recipe, layout=layout),
         origins=_origins(recipe, parts),
     )
+    plan = parts.staging.carried_into(plan, timeline=timeline, measurements=parts.measurements)
     return replace(plan, plan_hash=plan_hash(plan))
 
 

@@ -8,8 +8,10 @@ from fractions import Fraction
 from launcher.planning.learning_rate import learning_rate_of_step
 from launcher.planning.model import sequence_tokens
 from launcher.planning.origins import default, derived, written_or
-from launcher.planning.scaling import Rate
+from launcher.planning.peak_rate import Rate
 from launcher.planning.schedule import Timeline
+from launcher.planning.stages.written import counts_tokens
+from launcher.planning.warmup import who_keeps
 from launcher.spec.marks import Origin
 from launcher.spec.plan import LearningRatePlan, SchedulePlan
 from launcher.spec.recipe import Recipe
@@ -30,16 +32,19 @@ def schedule_plan(*, recipe: Recipe, rate: Rate, timeline: Timeline) -> Schedule
     """The function of samples that every step's learning rate is read from."""
     schedule = recipe.schedule
     final = rate.peak if schedule.decay == "constant" else rate.peak * schedule.final_learning_rate_ratio
+    lengths, by_tokens = timeline.on_clock or timeline, counts_tokens(recipe)
     return SchedulePlan(
         peak_learning_rate=rate.peak,
         start_learning_rate=_start(recipe=recipe, rate=rate),
         final_learning_rate=final,
-        warmup_samples=timeline.warmup_samples,
+        warmup_samples=lengths.warmup_samples,
         decay=schedule.decay,
-        decay_samples=timeline.decay_samples,
+        decay_samples=lengths.decay_samples,
         decay_shape=schedule.decay_shape,
-        total_samples=timeline.total_samples,
+        total_samples=lengths.total_samples,
         first_step=schedule.first_step,
+        clock="tokens" if by_tokens else "samples",
+        sequence_length=sequence_tokens(recipe) if by_tokens else None,
     )
 
 
@@ -52,6 +57,10 @@ def learning_rate_plan(
         scaling_rule=rate.rule,
         scale=rate.scale,
         reference_learning_rate=rate.reference,
+        reference_batch=None if rate.ratio is None else math.floor(rate.ratio.reference),
+        reference_unit=None if rate.ratio is None else rate.ratio.unit,
+        batch_ratio=None if rate.ratio is None else float(rate.ratio.kappa),
+        reason=rate.reason,
         peak_learning_rate=rate.peak,
         final_learning_rate=schedule.final_learning_rate,
         warmup_samples=math.floor(timeline.warmup_samples),
@@ -107,8 +116,10 @@ def _warmup_formula(recipe: Recipe, timeline: Timeline, global_batch_size: int) 
     """How the written warmup became samples."""
     written, keeps = recipe.schedule.warmup, recipe.schedule.warmup_keeps
     assert written is not None
+    if written == "auto":
+        return "max(2 / (1 - beta2), 1 %), 1 step to 10 % of the run (arXiv:1910.04209; tuning playbook; 1 % is ours)"
     if keeps != "unit":
-        return f"{written} at the reference batch, keeping {keeps}"
+        return f"{written} at the reference batch, keeping {keeps} ({who_keeps(keeps)})"
     other = {
         "samples": "",
         "steps": f" x {global_batch_size}",

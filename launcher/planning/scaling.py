@@ -1,33 +1,38 @@
-"""How the learning rate follows the batch: the rules, and how far each was ever shown to hold."""
+"""How the learning rate follows the batch: the rules, and the scale that a recipe's rule gives at any batch."""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from launcher.errors import Problem
-from launcher.planning.model import sequence_tokens
-from launcher.planning.origins import default, derived, written_or
-from launcher.planning.solved import Solved
-from launcher.planning.words import as_written
-from launcher.spec.marks import Origin
+from launcher.planning.reference import Ratio, batch_ratio, reference_of
+from launcher.planning.yardstick import run_tokens
 from launcher.spec.recipe import Recipe
 from launcher.spec.training import Scaling
 
 __all__ = [
-    "Rate",
+    "ALPHA",
+    "Rule",
+    "Scale",
     "capped_scale",
+    "critical_batch_tokens",
     "linear_scale",
     "reference_batch",
     "rule_of",
     "saturating_scale",
-    "solve_rate",
+    "scale_at",
+    "scale_by",
     "sqrt_scale",
+    "step_law_batch_tokens",
 ]
 
 Number = int | float | Fraction
 Rule = Literal["none", "linear", "sqrt", "capped", "saturating"]
+
+ALPHA = 0.75
+"""Exponent of capped and saturating where none is written. By our own calculation from the 1,911 dense runs that the
+Step Law publishes (arXiv:2503.04715): the best rate goes with batch ** 0.73 to 0.79 up to the best batch."""
 
 
 def linear_scale(*, batch: Number, reference_batch: Number) -> float:
@@ -71,13 +76,21 @@ def saturating_scale(
     return math.pow(b * (b0 + c) / (b0 * (b + c)), alpha)
 
 
-class Rate:
-    """A peak learning rate and how it came about."""
+def step_law_batch_tokens(*, total_tokens: Number) -> float:
+    """Batch with the lowest loss for a run of `total_tokens`, in tokens: 0.58 D ** 0.571.
 
-    __slots__ = ("peak", "reference", "rule", "scale")
+    Source: Li et al. 2025, arXiv:2503.04715 (Step Law); fitted to decoders of 0.2 to 1.1 B parameters under AdamW.
+    """
+    return 0.58 * math.pow(total_tokens, 0.571)
 
-    def __init__(self, *, peak: float, reference: float | None, rule: str, scale: float) -> None:
-        self.peak, self.reference, self.rule, self.scale = peak, reference, rule, scale
+
+class Scale(NamedTuple):
+    """The factor on the reference learning rate at one batch, and how it came about."""
+
+    rule: Rule
+    factor: float
+    ratio: Ratio | None
+    """None where nothing is scaled: the rate is applied as written, or no reference batch is known."""
 
 
 def rule_of(recipe: Recipe) -> Rule:
@@ -90,187 +103,56 @@ def rule_of(recipe: Recipe) -> Rule:
     return scaling
 
 
-def reference_batch(recipe: Recipe) -> Fraction | None:
-    """Sequences per step at which the reference learning rate was tuned; None when not written or not known."""
-    optimizer, length = recipe.optimizer, sequence_tokens(recipe)
-    if optimizer.reference_batch_tokens is not None:
-        return None if length is None else optimizer.reference_batch_tokens.number / length
-    return None if optimizer.reference_batch_size is None else Fraction(optimizer.reference_batch_size)
+def scale_at(recipe: Recipe, *, global_batch_size: int | Fraction, sequence_length: int | None) -> Scale:
+    """The factor on optimizer.reference_learning_rate at any batch and sequence length, by the recipe's own rule.
 
-
-def solve_rate(*, recipe: Recipe, global_batch_size: int) -> Solved[Rate]:
-    """The peak learning rate; value None and no error where none is written."""
-    optimizer = recipe.optimizer
-    if optimizer.learning_rate is not None:
-        both = optimizer.reference_learning_rate is not None
-        rate = Rate(peak=optimizer.learning_rate, reference=None, rule="none", scale=1.0)
-        return Solved(
-            value=None if both else rate,
-            problems=(_both_rates(recipe),) if both else (),
-            origins={
-                "learning_rate.peak_learning_rate": written_or(
-                    recipe.marks, "optimizer.learning_rate", default()
-                )
-            },
-        )
-    if optimizer.reference_learning_rate is None:
-        return Solved(value=None)
-    missing = _missing(recipe)
-    if missing:
-        return Solved(value=None, problems=missing)
-    return _scaled(recipe=recipe, batch=global_batch_size, reference_rate=optimizer.reference_learning_rate)
-
-
-def _scaled(*, recipe: Recipe, batch: int, reference_rate: float) -> Solved[Rate]:
-    reference = reference_batch(recipe)
-    assert reference is not None
+    For the run's own numbers it is the plan's `learning_rate.scale`; for those of a stage, the stage's factor on the
+    curve is this one's over the run's. Batches are compared in tokens where sequence lengths differ, so a stage with
+    half the sequences of twice the length keeps the rate. A written learning_rate is never scaled: factor 1, no ratio;
+    the same where no reference batch is known.
+    """
+    reference = reference_of(recipe)
+    if recipe.optimizer.reference_learning_rate is None or reference is None:
+        return Scale("none", 1.0, None)
+    ratio = batch_ratio(reference, global_batch_size=global_batch_size, sequence_length=sequence_length)
+    critical = critical_batch_tokens(recipe)
+    if critical is not None and ratio.unit == "samples" and sequence_length is not None:
+        critical /= sequence_length
+    scaling = recipe.optimizer.scaling
+    alpha = scaling.alpha if isinstance(scaling, Scaling) else None
     rule = rule_of(recipe)
-    scale = _scale(recipe, batch=Fraction(batch), reference=reference)
-    rate = Rate(peak=reference_rate * scale, reference=reference_rate, rule=rule, scale=scale)
-    problems = _far(recipe=recipe, batch=batch, reference=reference)
-    return Solved(value=rate, problems=problems, origins=_origins(recipe, batch, rate))
+    factor = scale_by(rule, ratio=ratio, alpha=ALPHA if alpha is None else alpha, critical_batch=critical)
+    return Scale(rule, factor, ratio)
 
 
-def _scale(recipe: Recipe, *, batch: Fraction, reference: Fraction) -> float:
-    rule, scaling = rule_of(recipe), recipe.optimizer.scaling
+def scale_by(
+    rule: Rule, *, ratio: Ratio, alpha: float = ALPHA, critical_batch: Fraction | None = None
+) -> float:
+    """The factor of one rule, dimensionless. critical_batch: in the ratio's unit; without it capped rules grow on."""
+    batch, reference = ratio.batch, ratio.reference
     if rule == "none":
         return 1.0
     if rule == "linear":
         return linear_scale(batch=batch, reference_batch=reference)
     if rule == "sqrt":
         return sqrt_scale(batch=batch, reference_batch=reference)
-    assert isinstance(scaling, Scaling)
-    length = sequence_tokens(recipe)
-    assert scaling.alpha is not None
-    assert scaling.critical_batch_tokens is not None
-    assert length is not None
+    if critical_batch is None:
+        return math.pow(ratio.kappa, alpha)
     shape = capped_scale if rule == "capped" else saturating_scale
-    critical = scaling.critical_batch_tokens.number / length
-    return shape(batch=batch, reference_batch=reference, alpha=scaling.alpha, critical_batch=critical)
+    return shape(batch=batch, reference_batch=reference, alpha=alpha, critical_batch=critical_batch)
 
 
-def _both_rates(recipe: Recipe) -> Problem:
-    return Problem(
-        code="ambiguous-learning-rate",
-        path="optimizer.reference_learning_rate",
-        message=f"{_key(recipe, 'learning_rate')} and {_key(recipe, 'reference_learning_rate')} are both written; "
-        "expected one of them",
-        because=("learning_rate is applied as written, reference_learning_rate is scaled to the batch",),
-        hint="keep the one that was meant",
-    )
-
-
-def _missing(recipe: Recipe) -> tuple[Problem, ...]:
-    optimizer, found = recipe.optimizer, []
-    if optimizer.reference_batch_size is None and optimizer.reference_batch_tokens is None:
-        found.append(
-            Problem(
-                code="missing-reference-batch",
-                path="optimizer.reference_learning_rate",
-                message=f"{_key(recipe, 'reference_learning_rate')} has no batch; expected the batch it was tuned at",
-                hint="write optimizer.reference_batch_size, or optimizer.learning_rate to apply it as written",
-            )
-        )
-    scaling = optimizer.scaling
-    if isinstance(scaling, Scaling) and scaling.rule in {"capped", "saturating"}:
-        absent = [name for name in ("alpha", "critical_batch_tokens") if getattr(scaling, name) is None]
-        if absent:
-            found.append(_missing_parameter(scaling.rule, absent))
-    if sequence_tokens(recipe) is None and (
-        optimizer.reference_batch_tokens is not None
-        or (isinstance(scaling, Scaling) and scaling.critical_batch_tokens is not None)
-    ):
-        found.append(_tokens_need_length(recipe))
-    return tuple(found)
-
-
-def _missing_parameter(rule: str, absent: list[str]) -> Problem:
-    example = {"alpha": "alpha: 0.75", "critical_batch_tokens": "critical_batch_tokens: 4Mi"}
-    return Problem(
-        code="missing-scaling-parameter",
-        path="optimizer.scaling.rule",
-        message=f"`optimizer.scaling.rule: {rule}` needs {' and '.join(absent)}, which "
-        f"{'are' if len(absent) > 1 else 'is'} absent",
-        hint=f"write {{rule: {rule}, {', '.join(example[name] for name in example)}}}",
-    )
-
-
-def _tokens_need_length(recipe: Recipe) -> Problem:
-    tokens = recipe.optimizer.reference_batch_tokens
-    key, value = ("reference_batch_tokens", tokens)
+def critical_batch_tokens(recipe: Recipe) -> Fraction | None:
+    """Tokens beyond which the learning rate stops growing; `auto` asks the Step Law for the run's tokens."""
     scaling = recipe.optimizer.scaling
-    if tokens is None and isinstance(scaling, Scaling):
-        key, value = "scaling.critical_batch_tokens", scaling.critical_batch_tokens
-    return Problem(
-        code="tokens-need-sequence-length",
-        path=f"optimizer.{key}",
-        message=f"`optimizer.{key}: {value}` cannot become sequences: `sequence_length` is absent",
-        hint="write sequence_length, or optimizer.reference_batch_size instead",
-    )
+    written = scaling.critical_batch_tokens if isinstance(scaling, Scaling) else None
+    if written != "auto":
+        return None if written is None else written.number
+    total = run_tokens(recipe)
+    return None if total is None else Fraction(step_law_batch_tokens(total_tokens=total))
 
 
-def _origins(recipe: Recipe, batch: int, rate: Rate) -> dict[str, Origin]:
-    optimizer = recipe.optimizer
-    if optimizer.reference_batch_tokens is not None:
-        tokens = batch * (sequence_tokens(recipe) or 1)
-        ratio = f"{tokens} / {optimizer.reference_batch_tokens} tokens"
-    else:
-        ratio = f"{batch} / {optimizer.reference_batch_size}"
-    reference = as_written(recipe, "optimizer.reference_learning_rate", rate.reference or 0.0)
-    rule_origin = written_or(recipe.marks, "optimizer.scaling.rule", default(f"auto for {optimizer.name}"))
-    rule_origin = written_or(recipe.marks, "optimizer.scaling", rule_origin)
-    return {
-        "learning_rate.scaling_rule": rule_origin,
-        "learning_rate.scale": derived(f"{rate.rule} of {ratio}"),
-        "learning_rate.reference_learning_rate": written_or(
-            recipe.marks, "optimizer.reference_learning_rate", default()
-        ),
-        "learning_rate.peak_learning_rate": derived(f"{reference} x {rate.scale:g} ({rate.rule} rule)"),
-    }
-
-
-def _far(*, recipe: Recipe, batch: int, reference: Fraction) -> tuple[Problem, ...]:
-    """Warnings where the published range of a rule ends.
-
-    linear for SGD: top-1 holds to 8192 and factor 32, breaks beyond (Goyal et al. 2017, arXiv:1706.02677 figure 1;
-    dm-haiku ResNet-50 README: 71.7 at 32768 for 76.7 at 256). Adam: 1,911 published runs of the Step Law (Li et al.
-    2025, arXiv:2503.04715), moved by linear x4 cost 19 % loss; batch 1 against 512 in arXiv:2507.07101 for shrinking.
-    BERT: AdamW fails above 16,384 sequences (You et al. 2019, arXiv:1904.00962).
-    """
-    rule, name, factor = rule_of(recipe), recipe.optimizer.name, Fraction(batch) / reference
-    limit = {("linear", True): 32, ("linear", False): 2, ("sqrt", False): 4, ("sqrt", True): 32}.get(
-        (rule, name == "sgd")
-    )
-    reason = ""
-    if limit is not None and factor > limit:
-        reason = f"the {rule} rule is not shown to hold beyond x{limit} for {name}"
-    elif rule == "linear" and name == "sgd" and factor > 1 and batch > 8192:
-        reason = "the linear rule is not shown to hold beyond batches of 8192"
-    elif rule != "none" and factor < Fraction(1, 8):
-        reason = "below an eighth of the reference batch no rule is shown to hold"
-    elif (
-        rule != "none" and factor > 1 and batch > 16384 and name == "adamw" and recipe.model.kind == "encoder"
-    ):
-        reason = "AdamW is not shown to train encoders beyond batches of 16384"
-    if not reason:
-        return ()
-    return (
-        Problem(
-            code="scaled-far",
-            severity="warning",
-            path="optimizer.reference_learning_rate",
-            message=f"{_key(recipe, 'reference_learning_rate')} is scaled from batch "
-            f"{_shown(reference)} to {batch}, x{_shown(factor)}: {reason}",
-            hint="measure the learning rate at this batch and write optimizer.learning_rate",
-        ),
-    )
-
-
-def _key(recipe: Recipe, name: str) -> str:
-    """A learning rate with its key, as written."""
-    path = f"optimizer.{name}"
-    return f"`{path}: {as_written(recipe, path, getattr(recipe.optimizer, name))}`"
-
-
-def _shown(number: Fraction) -> str:
-    return str(number.numerator) if number.denominator == 1 else f"{float(number):.4g}"
+def reference_batch(recipe: Recipe) -> Fraction | None:
+    """Sequences per step at which the reference learning rate was tuned; None when not written or not known."""
+    reference = reference_of(recipe)
+    return None if reference is None else reference.sequences

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from launcher.planning.learning_rate import learning_rate_at
+from launcher.planning.warmup import who_keeps
 from launcher.reporting.glyphs import Glyphs
 from launcher.spec.plan import LearningRatePlan, RunPlan
 from launcher.spec.recipe import Recipe
@@ -22,7 +23,8 @@ def rate_lines(plan: RunPlan, recipe: Recipe, glyphs: Glyphs) -> list[str]:
             "no learning rate is planned: optimizer.learning_rate is not written",
         ]
     return [
-        f"{_peak(rate, recipe)}; {_applied(plan, rate)}",
+        f"{_peak(rate)}; {_applied(plan, rate)}",
+        *([] if rate.reference_learning_rate is None else [rate.reason]),
         _warmup(plan, rate, recipe),
         _decay(plan, rate, recipe),
         _points(rate, glyphs),
@@ -41,30 +43,30 @@ def sparkline(rate: LearningRatePlan, glyphs: Glyphs, *, bars: int = _BARS) -> s
     return "".join(glyphs.bars[min(7, int(value / top * 7.999))] for value in values)
 
 
-def _peak(rate: LearningRatePlan, recipe: Recipe) -> str:
-    if rate.reference_learning_rate is None:
-        return f"peak {show_rate(rate.peak_learning_rate)}, as written"
-    optimizer = recipe.optimizer
-    at = (
-        f"{optimizer.reference_batch_tokens} tokens"
-        if optimizer.reference_batch_size is None
-        else f"{show_count(optimizer.reference_batch_size)} sequences"
-    )
+def _peak(rate: LearningRatePlan) -> str:
+    if rate.reference_learning_rate is None or rate.reference_batch is None:
+        return f"peak {show_rate(rate.peak_learning_rate)}, {rate.reason}"
+    unit = "tokens" if rate.reference_unit == "tokens" else "sequences"
+    at = f"{show_large(rate.reference_batch)} {unit}"
     reference = show_rate(rate.reference_learning_rate)
-    return (
-        f"peak {show_rate(rate.peak_learning_rate)} = {reference} (at {at}) x {rate.scale:.4g}"
-        f" ({rate.scaling_rule} rule)"
-    )
+    factor = f"x {rate.scale:.4g} ({rate.scaling_rule} rule)"
+    return f"peak {show_rate(rate.peak_learning_rate)} = {reference} (at {at}) {factor}"
 
 
 def _warmup(plan: RunPlan, rate: LearningRatePlan, recipe: Recipe) -> str:
     if rate.warmup_samples == 0 and rate.warmup_steps == 0:
         return "no warmup"
-    written = recipe.schedule.warmup
     kept = recipe.schedule.warmup_keeps
-    note = f" (its {kept} kept)" if kept != "unit" else ""
+    if recipe.schedule.warmup == "auto":
+        note, written = " (auto: what beta2 needs, 1 % to 10 % of the run)", None
+    else:
+        note, written = _kept(kept), recipe.schedule.warmup
     amounts = _conversions(plan, written, steps=rate.warmup_steps, samples=rate.warmup_samples)
     return f"warmup {' = '.join(amounts)}{note}"
+
+
+def _kept(keeps: str) -> str:
+    return "" if keeps == "unit" else f" (its {keeps} kept, as {who_keeps(keeps)})"
 
 
 def _decay(plan: RunPlan, rate: LearningRatePlan, recipe: Recipe) -> str:

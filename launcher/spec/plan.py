@@ -106,6 +106,14 @@ class OptimizerPlan:
     weight_decay: float
     gradient_clipping: float | None
     implementation: str = "auto"
+    weight_average_decay: float | None = None
+    """Decay per step of a moving average of the weights."""
+    weight_decay_timescale: float | None = None
+    """Share of the run over which AdamW averages its weights; None where the run's tokens are not known."""
+    reference_timescale: float | None = None
+    """The same at the reference batch and learning rate."""
+    at_reference: Mapping[str, Any] | None = None
+    """What was written for the reference batch, of those above that were rescaled; None where nothing was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +243,8 @@ class RunPlan:
     """every_steps, batch_size."""
     checkpoint: Mapping[str, Any] | None
     """every_steps, directory, keep."""
+    gradient_noise: Mapping[str, Any] | None = None
+    """asked, way (None: not measured), every_steps, decay, because (why it is not measured)."""
     seed: int
     applied_by: Mapping[str, str]
     """Setting to `engine`, `argument`, `runtime` or `script-must`."""

@@ -55,6 +55,14 @@ class LearningRatePlan:
     scaling_rule: str
     scale: float
     reference_learning_rate: float | None
+    reference_batch: int | None = None
+    """Batch at which the reference rate was tuned, in `reference_unit`, floored; None where nothing is scaled."""
+    reference_unit: Literal["samples", "tokens"] | None = None
+    """What batches were compared in: tokens where one is written in tokens, or the sequence length differs."""
+    batch_ratio: float | None = None
+    """This run's batch over the reference batch, dimensionless."""
+    reason: str = ""
+    """What was done to the learning rate, and why."""
     peak_learning_rate: float
     final_learning_rate: float
     warmup_samples: int

@@ -1,6 +1,6 @@
 """Data, optimizer, schedule, loss and precision, as a recipe describes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from launcher.spec.kinds import (
@@ -23,6 +23,7 @@ __all__ = [
     "LossScale",
     "Optimizer",
     "Precisions",
+    "Rescale",
     "Resume",
     "Scaling",
     "Schedule",
@@ -60,9 +61,19 @@ class Scaling:
     rule: Literal["none", "linear", "sqrt", "capped", "saturating"]
     """Rule by which the reference learning rate follows the batch."""
     alpha: Positive | None = None
-    """Exponent of capped and saturating."""
-    critical_batch_tokens: CountAmount | None = None
-    """Batch beyond which the learning rate stops growing, in tokens."""
+    """Exponent of capped and saturating; 0.75 when absent."""
+    critical_batch_tokens: CountAmount | Literal["auto"] | None = None
+    """Batch beyond which the learning rate stops growing, in tokens; auto: the Step Law's batch for this run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescale:
+    """What else follows the batch, where a reference batch is written."""
+
+    betas: Literal["none", "sde", "token-half-life"] = "none"
+    """sde: betas and epsilon by Adam's square-root rule; token-half-life: beta2 forgets over the same tokens."""
+    weight_decay: Literal["none", "timescale"] = "none"
+    """timescale: AdamW averages its weights over the same share of the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +92,12 @@ class Optimizer:
     """Sequences per step at which the reference learning rate was tuned."""
     reference_batch_tokens: CountAmount | None = None
     """The same in tokens."""
+    reference_sequence_length: Count | None = None
+    """Tokens per sequence at the reference; sequence_length when absent. Where they differ, tokens are compared."""
     scaling: Literal["auto", "none", "linear", "sqrt"] | Scaling = "auto"
     """auto: linear for SGD, sqrt for the others."""
+    rescale: Rescale = field(default_factory=Rescale)
+    """Whether betas, epsilon and weight decay, written for the reference batch, follow this run's; off by default."""
     betas: tuple[Below1, Below1] | None = None
     """Decay of the first and second moment; 0.9, 0.999 when absent."""
     momentum: Below1 | None = None
@@ -93,6 +108,8 @@ class Optimizer:
     """Term in the denominator; 1e-8 when absent."""
     weight_decay: NonNegative = 0.0
     """Weight decay."""
+    weight_average_decay: Below1 | None = None
+    """Decay per step of a moving average of the weights, written for the reference batch; follows this run's."""
     gradient_clipping: Positive | None = None
     """Largest global gradient norm; absent: no clipping."""
     implementation: Literal["auto", "foreach", "fused", "for-loop"] = "auto"
@@ -105,8 +122,8 @@ class Optimizer:
 class Schedule:
     """Learning rate over the run, and the length of the run."""
 
-    warmup: ShareAmount | None = None
-    """Length of the linear warmup."""
+    warmup: ShareAmount | Literal["auto"] | None = None
+    """Length of the linear warmup; auto: what beta2 needs, at least 1 % and at most 10 % of the run."""
     warmup_keeps: Literal["unit", "steps", "samples", "tokens"] = "unit"
     """What stays constant when the batch differs from the reference."""
     decay: Literal["constant", "linear", "cosine", "wsd"] = "constant"
@@ -119,8 +136,8 @@ class Schedule:
     """Length of the run."""
     final_learning_rate_ratio: Share = 0.0
     """Learning rate at the end over the peak."""
-    clock: Literal["samples", "tokens"] = "samples"
-    """What the learning rate is a function of."""
+    clock: Literal["auto", "samples", "tokens"] = "auto"
+    """What the learning rate is a function of. auto: tokens where stages change the sequence length, else samples."""
     first_step: Literal["one-batch", "zero"] = "one-batch"
     """one-batch: the step that brings the count to s trains at f(s); zero: at f of the count before."""
     owner: Literal["auto", "runtime", "script"] | Annotated[str, "engine schedule"] = "auto"
@@ -161,8 +178,8 @@ class Precisions:
 class Loss:
     """The loss, and what it is averaged over."""
 
-    kind: Literal["cross_entropy", "mse", "contrastive", "custom"] = "cross_entropy"
-    """Which loss."""
+    kind: Literal["cross_entropy", "mse", "contrastive", "policy_gradient", "custom"] = "cross_entropy"
+    """Which loss; policy_gradient: reinforcement learning, where the global batch is the minibatch of one step."""
     weighting: Literal["tokens", "sequences", "samples"] = "tokens"
     """What counts once in the mean over the global batch."""
     logits: Literal["full", "chunked", "fused"] = "full"

@@ -218,15 +218,16 @@ def test_origins_of_a_scaled_rate():
     by_size = Optimizer(reference_learning_rate=1e-3, reference_batch_size=64)
     schedule = Schedule(warmup=amount("9 steps"), warmup_keeps="samples")
     origins = plan_of(optimizer=by_size, schedule=schedule).origins
-    assert origins["learning_rate.scale"].formula == "sqrt of 256 / 64"
+    assert origins["learning_rate.scale"].formula == "sqrt of 256 / 64 sequences"
     assert origins["learning_rate.peak_learning_rate"].formula == "0.001 x 2 (sqrt rule)"
-    assert (
-        origins["learning_rate.warmup_samples"].formula == "9 steps at the reference batch, keeping samples"
+    assert origins["learning_rate.warmup_samples"].formula == (
+        "9 steps at the reference batch, keeping samples "
+        "(Goyal et al. 2017, arXiv:1706.02677; MLPerf Llama 3.1 405B)"
     )
     assert origins["learning_rate.total_steps"].formula == "the run has no length"
     by_tokens = Optimizer(reference_learning_rate=1e-3, reference_batch_tokens=count("64Ki"))
     formula = plan_of(optimizer=by_tokens).origins["learning_rate.scale"].formula
-    assert formula == f"sqrt of {256 * 1024} / 64Ki tokens"
+    assert formula == f"sqrt of {256 * 1024} / {64 * 1024} tokens"
     dropped = Data(num_samples=count("1000"), drop_last=True)
     formula = plan_of(optimizer=by_size, data=dropped).origins["learning_rate.total_steps"].formula
     assert formula == "floor(768 / 256)"

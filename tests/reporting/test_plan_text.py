@@ -79,10 +79,11 @@ def test_the_rate_in_every_unit():
     """Scaling, warmup in the unit written and in the others, end, first and last step."""
     lines = block(text_of({**THREE, **RATE}), "rate")
     assert lines[0] == "peak 3.0e-4 = 1.5e-4 (at 64 sequences) x 2 (sqrt rule); the script must apply it"
+    assert lines[1] == "sqrt rule (the default for adamw) on 256 / 64 sequences"
     # 375e6 / 1024 = 366,210.9 sequences; / 256 = 1430.5 steps
-    assert lines[1] == "warmup 375M tokens = 1,431 steps = 366.2 K sequences"
+    assert lines[2] == "warmup 375M tokens = 1,431 steps = 366.2 K sequences"
     # 300e9 / 1024 / 256 = 1,144,409.2
-    assert lines[2] == "cosine to 3.0e-5 at 300B tokens = 1,144,410 steps = 293 M sequences"
+    assert lines[3] == "cosine to 3.0e-5 at 300B tokens = 1,144,410 steps = 293 M sequences"
     assert (
         lines[-2]
         == "start 0 \u00b7 step 1 at 2.097e-7 \u00b7 peak at step 1,431 \u00b7 step 1,144,410 at 3.0e-5"
