@@ -61,6 +61,16 @@ def test_one_failure_ends_the_others(run):
     assert time.monotonic() - before < 15
 
 
+def test_what_is_started_in_order_to_end_is_left_to_its_starter(run, tmp_path):
+    """A script that starts a program when it is asked to end, to upload what it saved, sees it through."""
+    uploads = "trap 'sleep 1; touch saved; exit 0' TERM; touch up; while :; do sleep 0.05; done"
+    before = time.monotonic()
+    ending, _, _ = run(uploads, "until [ -e up ]; do sleep 0.05; done; exit 3")
+    assert ending.returncode == 3
+    assert (tmp_path / "saved").exists()
+    assert time.monotonic() - before > 1  # the program was not cut short
+
+
 def test_a_command_that_cannot_start_ends_the_first(run):
     """Nothing of a job stays when its second command cannot be started."""
     with pytest.raises(HandoffError, match="cannot be started"):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from launcher.handoff.running.processes import Process, processes_of_run, send
+from launcher.handoff.running.processes import Process, ask_to_end, processes_of_run, send
 
 __all__ = ["node_programs", "stop_here"]
 
@@ -77,9 +77,9 @@ def _end_rest(run: Path, node: int | None, grace: float, say: Callable[[str], No
     asked: set[int] = set()
     while found := processes_of_run(run=str(run), node=node, leaders=()):
         waited = time.monotonic() - began
-        fresh = [each for each in found if each.pid not in asked]
-        send(found if waited > grace else fresh, signal.SIGKILL if waited > grace else signal.SIGTERM)
-        asked.update(each.pid for each in fresh)
+        ask_to_end(found, asked=asked)
+        if waited > grace:
+            send(found, signal.SIGKILL)
         if waited > grace + _SLACK:
             say(f"still running: {', '.join(f'{each.name} (process {each.pid})' for each in found)}")
             return False

@@ -17,7 +17,7 @@ from launcher.handoff.running.asking import Asking, sweep
 from launcher.handoff.running.attending import Attendant
 from launcher.handoff.running.commands import JobCommand, start_command
 from launcher.handoff.running.following import GrowingFile
-from launcher.handoff.running.processes import Process, processes_of_run, send
+from launcher.handoff.running.processes import Process, ask_to_end, processes_of_run, send
 from launcher.handoff.running.shared_memory import free_shared_memory
 from launcher.handoff.running.signals import asked_already
 
@@ -222,9 +222,7 @@ def _is_over(watch: _Watch) -> bool:
         watch.left_behind = () if running else found
     elsewhere = watch.asking and (watch.told or watch.interrupted_by is not None)
     if not elsewhere:
-        fresh = [process for process in found if process.pid not in watch.asked]
-        send(fresh, signal.SIGTERM)
-        watch.asked.update(process.pid for process in fresh)
+        ask_to_end(found, asked=watch.asked)
     if now >= watch.deadline:
         watch.killed = True
         send(found, signal.SIGKILL)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MARK", "NODE_MARK", "Process", "processes_of_run", "send"]
+__all__ = ["MARK", "NODE_MARK", "Process", "ask_to_end", "processes_of_run", "send"]
 
 MARK = "BATCHWRIGHT_RUN"
 NODE_MARK = "BATCHWRIGHT_NODE"
@@ -22,6 +22,7 @@ class Process:
 
     pid: int
     name: str
+    parent: int = 0
 
 
 def processes_of_run(
@@ -51,7 +52,18 @@ def processes_of_run(
             break
         members |= children
     members.discard(os.getpid())
-    return tuple(Process(pid, table[pid][0]) for pid in sorted(members) if pid in table)
+    return tuple(Process(pid, *table[pid][:2]) for pid in sorted(members) if pid in table)
+
+
+def ask_to_end(processes: Collection[Process], *, asked: set[int]) -> None:
+    """SIGTERM once to each of them; `asked` keeps whom it went to.
+
+    What a process starts after it was asked is its own way of ending, such as the upload of its last checkpoint, and
+    is left to it.
+    """
+    earlier = frozenset(asked)
+    asked.update(process.pid for process in processes)
+    send([each for each in processes if not {each.pid, each.parent} & earlier], signal.SIGTERM)
 
 
 def send(processes: Collection[Process], number: signal.Signals) -> None:
