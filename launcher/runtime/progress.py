@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from batchwright_witness.stability.remarks import Remarks
+from batchwright_witness.stability.watching import Stability
 from launcher.units import show_rate
 
 __all__ = ["Progress", "progress_line", "show_duration", "show_speed"]
@@ -18,7 +20,7 @@ REWRITE_SECONDS = 0.2  # between two states of the line on a terminal
 
 
 class Progress:
-    """Rank 0's voice: progress on stdout, log.jsonl and evaluation.jsonl in the run folder."""
+    """Rank 0's voice: progress and remarks on stdout; log, evaluations and remarks as .jsonl in the run folder."""
 
     def __init__(
         self,
@@ -28,6 +30,7 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.perf_counter,
         resumed: bool = False,
+        stability: Stability | None = None,
     ) -> None:
         self.total_steps, self.clock = total_steps, clock
         self.stream = stream or sys.stdout
@@ -42,6 +45,7 @@ class Progress:
         self._mean_seconds: float | None = None
         self.first_loss: float | None = None
         self.last: Mapping[str, Any] = {}
+        self._remarks = Remarks(folder, stability=stability or Stability(), say=self.say, resumed=resumed)
 
     def step(self, entry: Mapping[str, Any]) -> None:
         """Logs a step, and shows it when it is time to, when it is the first and when it is the last."""
@@ -55,17 +59,27 @@ class Progress:
         self.last = entry
         waited = self.clock() - self._spoke
         if is_end or waited >= (REWRITE_SECONDS if self.terminal else LINE_SECONDS):
-            self._say(
+            self.say(
                 progress_line(entry, total_steps=self.total_steps, eta_seconds=self._eta(entry)), over=True
             )
             self._spoke = self.clock()
+        self._remarks.step(entry)
 
     def record(self, values: Mapping[str, float]) -> None:
-        """Numbers of the script's own at this step (a validation loss): shown, and kept in evaluation.jsonl."""
+        """Numbers of the script's own at this step (a validation loss): shown, and kept in evaluation.jsonl.
+
+        What they are beside the training is kept with them: training_loss and gap, accuracy_gap.
+        """
         entry = {"step": self.last.get("step", 0), "samples": self.last.get("samples", 0), **values}
-        _append(self.evaluations, entry)
         shown = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
-        self._say(f"step {_of(entry['step'], self.total_steps)}  {shown}")
+        self.say(f"step {_of(entry['step'], self.total_steps)}  {shown}")
+        _append(self.evaluations, {**entry, **self._remarks.evaluation(entry)})
+
+    def say(self, line: str, *, over: bool = False) -> None:
+        """One line on stdout. over: on a terminal the next line takes its place."""
+        end = "\r" if self.terminal and over else "\n"
+        clear = "\x1b[2K" if self.terminal else ""
+        print(f"{clear}{line}", end=end, file=self.stream, flush=True)
 
     def done(self) -> None:
         """The last line: how far, from which loss to which, how long; `batchwright run` says it where it started us."""
@@ -73,17 +87,12 @@ class Progress:
             return
         took = show_duration(self.clock() - self.started)
         loss = f"loss {self.first_loss:.3f} -> {self.last['loss']:.3f}"
-        self._say(f"done    {self.last['step']} steps, {loss}, took {took}, log {self.log}")
+        self.say(f"done    {self.last['step']} steps, {loss}, took {took}, log {self.log}")
 
     def _eta(self, entry: Mapping[str, Any]) -> float | None:
         if self.total_steps is None or self._mean_seconds is None:
             return None
         return float((self.total_steps - entry["step"]) * self._mean_seconds)
-
-    def _say(self, line: str, *, over: bool = False) -> None:
-        end = "\r" if self.terminal and over else "\n"
-        clear = "\x1b[2K" if self.terminal else ""
-        print(f"{clear}{line}", end=end, file=self.stream, flush=True)
 
 
 def progress_line(entry: Mapping[str, Any], *, total_steps: int | None, eta_seconds: float | None) -> str:

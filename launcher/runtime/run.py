@@ -18,6 +18,7 @@ from launcher.runtime.losses import summed
 from launcher.runtime.probing import Probe
 from launcher.runtime.progress import Progress
 from launcher.runtime.reducers import Reducer, reducer_of
+from launcher.runtime.stability import clips, stability_of
 from launcher.runtime.state import read_state, state_of
 from launcher.runtime.steps import MicroBatch, Share, Step, misused
 from launcher.runtime.totals import global_sum
@@ -115,7 +116,9 @@ class Run:
         )
         if self.rank == 0:
             total, resumed = self.plan.data["total_steps"], self._number > 0
-            self._progress = Progress(self.folder, total_steps=total, resumed=resumed)
+            self._progress = Progress(
+                self.folder, total_steps=total, resumed=resumed, stability=stability_of(self.plan)
+            )
         while planned := step_at(self.plan, self._number + 1):
             yield self._prepare(share, planned)
             if self._step is not None:
@@ -170,6 +173,7 @@ class Run:
                     learning_rate=float(groups[0]["lr"]),
                     planned_learning_rate=planned,
                     gradient_norm=norm,
+                    clipped=clips(self.plan, norm),
                     skipped=skipped,
                 )
             )

@@ -70,7 +70,7 @@ def test_a_run_logs_planned_beside_measured(start, dataset, capsys):
     assert log[2]["loss"] < log[0]["loss"]
     assert set(log[0]) == {
         "step", "samples", "planned_samples", "weight", "loss", "learning_rate", "planned_learning_rate",
-        "gradient_norm", "skipped", "seconds", "samples_per_second", "tokens_per_second",
+        "gradient_norm", "clipped", "skipped", "seconds", "samples_per_second", "tokens_per_second",
     }  # fmt: skip
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("world   1 of 1 ranks agree: 1 host, torch ")

@@ -1,0 +1,1 @@
+"""How steadily a training goes: pure detectors of what moves. Runtime and witness use the same."""
