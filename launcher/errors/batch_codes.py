@@ -102,4 +102,13 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "a large share of the device idles in the last wave of the largest matrix product",
         "another micro-batch; smaller tiles may hide some of it",
     ),
+    # gradient noise
+    "noise-not-measurable": CodeInfo(
+        "the gradient noise scale cannot be measured in the way that was asked for",
+        "write gradient_noise: auto, which measures where it can",
+    ),
+    "noise-not-measured": CodeInfo(
+        "the ranks' strategy keeps the gradients out of reach, so the gradient noise scale is not measured",
+        "nothing to do; DDP and ZeRO 0 to 2 can be measured",
+    ),
 }

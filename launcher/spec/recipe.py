@@ -18,6 +18,7 @@ from launcher.spec.kinds import (
 from launcher.spec.launch import Launch
 from launcher.spec.marks import Mark
 from launcher.spec.model import Model
+from launcher.spec.noise import GradientNoise, NoiseMode
 from launcher.spec.parallel import Parallel
 from launcher.spec.place import AllocationPlan, TemplatePlan
 from launcher.spec.trace_file import TraceFile
@@ -72,6 +73,8 @@ class Stage:
     """Accumulation in this stage."""
     parallel: Literal["auto"] | Parallel | None = None
     """How ranks divide the work."""
+    gradient_noise: NoiseMode | GradientNoise | None = None
+    """Measured over the whole run; changes nothing here."""
     cluster: Annotated[str, "cluster"] | Cluster | None = None
     """The machines."""
     launch: Launch | None = None
@@ -128,6 +131,8 @@ class Recipe:
     """Forward passes per optimizer step on one rank."""
     parallel: Literal["auto"] | Parallel = "auto"
     """How ranks divide the work; all data-parallel when not written."""
+    gradient_noise: NoiseMode | GradientNoise = "auto"
+    """Measurement of the gradient noise scale with launch.runtime. auto: where a step hardly notices it."""
     cluster: Annotated[str, "cluster"] | Cluster | None = None
     """The machines: a name, a path, or written here; this machine when absent."""
     launch: Launch = field(default_factory=Launch)

@@ -207,6 +207,8 @@ CHOICES = {
     "parallel.context.algorithm": "ring ulysses allgather",
     "parallel.data.strategy": "ddp zero fsdp",
     "parallel.data.offload": "none optimizer parameters",
+    "gradient_noise": "auto off ranks micro-batches",
+    "gradient_noise.mode": "auto off ranks micro-batches",
     "cluster.backend": "nccl gloo rccl hccl",
     "launch.container.runtime": "pyxis apptainer docker",
     "launch.engine": "deepspeed accelerate torchrun",
