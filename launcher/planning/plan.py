@@ -88,7 +88,6 @@ def make_plan(
         *size_problems(
             recipe=recipe, model=parts.model.value, batch=parts.batch.value, layout=parts.layout.value
         ),
-        *_noise_problems(recipe, parts),
         *no_effect(recipe),
         *not_yet_used(recipe),
     )
