@@ -1,10 +1,14 @@
-"""Which sample stands at which place of the endless stream: a permutation per epoch, without memory or state."""
+"""Which sample stands at which place of the endless stream: a permutation per epoch, without memory or state.
+
+Three orders: one sample after the other; consecutive pieces of a sample, where stages read sequences of several
+lengths; and lanes, where a recurrent model carries its state from step to step.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-__all__ = ["sample_index"]
+__all__ = ["lane_index", "piece_index", "sample_index"]
 
 _MASK = 2**64 - 1
 _ROUNDS = 8  # four would make a pseudorandom permutation (Luby & Rackoff 1988); small domains want more
@@ -25,6 +29,28 @@ def sample_index(*, seed: int, position: int, num_samples: int) -> int:
     while place >= num_samples:  # the domain is below twice num_samples: two walks on average at most
         place = _permute(value=place, bits=bits, keys=keys)
     return place
+
+
+def piece_index(*, seed: int, tokens_before: int, length: int, longest: int, num_chunks: int) -> int:
+    """Number of the sequence of `length` tokens that begins at a place of the stream (tokens), 0 for the data's first.
+
+    The stream is permuted in chunks of the `longest` length; a shorter length reads a chunk as consecutive sequences.
+    length divides longest and tokens_before. num_chunks: whole chunks of the data.
+    """
+    chunk, inside = divmod(tokens_before, longest)
+    number = sample_index(seed=seed, position=chunk, num_samples=num_chunks)
+    return number * (longest // length) + inside // length
+
+
+def lane_index(*, position: int, global_batch_size: int, num_samples: int) -> int:
+    """Index of the sample at a place of the stream (a number of samples) where each slot of a step reads on by itself.
+
+    Slot i of the global batch reads the i-th of global_batch_size equal stretches of the data from start to end, one
+    sample per step; what is left over beyond them is never read.
+    """
+    steps = num_samples // global_batch_size
+    step, slot = divmod(position, global_batch_size)
+    return slot * steps + step % steps
 
 
 def _permute(*, value: int, bits: int, keys: tuple[int, ...]) -> int:

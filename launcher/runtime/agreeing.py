@@ -15,6 +15,7 @@ def agree_on_samples(
 ) -> int:
     """Samples of one epoch, as this rank, all others and a checkpoint taken after `samples` have them.
 
+    Of the longest length, where stages change it: chunks of the stream.
     here: what this rank's dataset says. saved: what the checkpoint says, None without one.
     Raises WorldError[resume-differs], [world-differs].
     """

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from launcher.errors import Problem, WorldError
 from launcher.planning.accumulation import Reducer as Division
-from launcher.spec.plan import RunPlan
+from launcher.spec.plan import BatchPlan, RunPlan
 
 __all__ = ["Reducer", "reducer_of"]
 
@@ -35,6 +35,9 @@ class Reducer(Protocol):
 
     def differences(self, plan: RunPlan) -> Iterator[str]:
         """`planned ..., found ...` for every setting of its own that is not the plan's."""
+
+    def configure(self, batch: BatchPlan) -> None:
+        """Takes over the split of another stage; called between two optimizer steps."""
 
     def accumulating(self) -> AbstractContextManager[Any]:
         """Context for forward and backward of a micro-batch that is not the last of its step."""
@@ -143,6 +146,9 @@ class Alone:
     def differences(self, plan: RunPlan) -> Iterator[str]:
         if plan.precision.compute == "fp16":
             yield f"planned fp16 with loss scaling, found {self.name}, which has none: use another engine or bf16"
+
+    def configure(self, batch: BatchPlan) -> None:
+        """Nothing to take over: torch's wrappers know neither micro-batch nor accumulation."""
 
     def accumulating(self) -> AbstractContextManager[Any]:
         return nullcontext()

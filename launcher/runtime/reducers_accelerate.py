@@ -9,7 +9,7 @@ from typing import Any
 from launcher.errors import Problem, WorldError
 from launcher.planning.accumulation import Reducer as Division
 from launcher.runtime.reducers import as_number, world_of_torch
-from launcher.spec.plan import RunPlan
+from launcher.spec.plan import BatchPlan, RunPlan
 
 __all__ = ["Accelerated", "accelerator_differences"]
 
@@ -37,6 +37,10 @@ class Accelerated:
         found = self.accelerator.mixed_precision
         if plan.precision.autocast is not False and found != asked:
             yield f"planned mixed_precision {asked}, found Accelerator.mixed_precision {found}"
+
+    def configure(self, batch: BatchPlan) -> None:
+        """Source: accelerate@1.15.0 accelerator.py:Accelerator.gradient_accumulation_steps, which backward reads."""
+        self.accelerator.gradient_accumulation_steps = batch.gradient_accumulation_steps
 
     def accumulating(self) -> AbstractContextManager[Any]:
         if self.accelerator.distributed_type.endswith("FSDP"):

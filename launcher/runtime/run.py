@@ -8,8 +8,7 @@ from typing import Any
 
 from launcher.errors import Problem, WorldError
 from launcher.planning.accumulation import loss_scale
-from launcher.planning.learning_rate import learning_rate_at
-from launcher.planning.stages.ledger import PlannedStep, planned_rate, step_after, step_at
+from launcher.planning.stages.ledger import PlannedStep, planned_rate, rate_at, step_at
 from launcher.runtime.agreeing import agree_on_samples
 from launcher.runtime.group_rates import GroupRates
 from launcher.runtime.handshake import agreement, prove
@@ -19,6 +18,7 @@ from launcher.runtime.probing import Probe
 from launcher.runtime.progress import Progress
 from launcher.runtime.reducers import Reducer, reducer_of
 from launcher.runtime.stability import clips, stability_of
+from launcher.runtime.staging import Staging, begins_at
 from launcher.runtime.state import read_state, state_of
 from launcher.runtime.steps import MicroBatch, Share, Step, misused
 from launcher.runtime.totals import global_sum
@@ -60,6 +60,7 @@ class Run:
         """Sequences consumed by the whole job so far."""
         self._reducer = reducer
         self._vitals = Vitals(plan, world=world, reducer=reducer)
+        self._staging = Staging(plan, reducer=reducer)
         self._number = 0
         self._step: Step | None = None
         self._planned: PlannedStep | None = None
@@ -74,8 +75,7 @@ class Run:
 
     def learning_rate_at(self, samples: int) -> float | None:
         """The plan's learning rate with `samples` sequences seen; None when the plan has none."""
-        rates = self.plan.learning_rate
-        return None if rates is None else learning_rate_at(schedule=rates.schedule, samples=samples)
+        return rate_at(self.plan, samples)
 
     def steps(
         self,
@@ -87,14 +87,15 @@ class Run:
     ) -> Iterator[Step]:
         """Optimizer steps from where the run stands to the end of the plan.
 
-        dataset: map-style; every rank has all of it and reads its share.
+        dataset: map-style; every rank has all of it and reads its share. Where stages change the sequence length, a
+            function of the length that returns the same tokens, in the same order, cut at it.
         collate: list of samples to batch; torch's default_collate when None.
         weight: loss tokens of a sample, for `loss.weighting: tokens`; its labels other than -100 when None. (The
             denominator only: a model that shifts its labels trains the same with one more per sequence.)
         start: samples consumed before the first step, instead of where the checkpoint left.
         """
         if start is not None:
-            self.samples, self._number = start, step_after(self.plan, start) - 1
+            self.samples, self._number = start, begins_at(self.plan, start) - 1
         share = Share(
             self.plan,
             rank=self.rank,
@@ -167,6 +168,7 @@ class Run:
                 log_entry(
                     at,
                     samples=self.samples,
+                    stages=self._staging.count,
                     weight=step.total_weight,
                     seconds=time.perf_counter() - self._began,
                     loss=total / step.total_weight if step.total_weight else 0.0,
@@ -210,17 +212,19 @@ class Run:
     def _prepare(self, share: Share, planned: PlannedStep) -> Step:
         self._began = time.perf_counter()
         self._vitals.pulse.enters("data")
-        micro_batches, weight = share.load(samples_before=self.samples, size=planned.size)
+        begins = self._staging.enters(planned)
+        if begins and self._progress:
+            self._progress.say(begins)
+        here = planned._replace(samples_before=self.samples)  # `start` may lie between two steps
+        micro_batches, weight = share.load(here)
         self._vitals.pulse.enters("forward")
         self._loss, self._planned = 0.0, planned
         self._step = Step(
-            number=planned.number,
-            is_last=planned.is_last,
-            samples_before=self.samples,
-            size=planned.size,
+            here,
             total_weight=global_sum(weight, reducer=self._reducer),
             micro_batches=micro_batches,
             accumulating=self._reducer.accumulating,
+            resets_state=share.resets_state(here),
         )
         return self._step
 
@@ -229,7 +233,7 @@ class Run:
             return 0.0
         return loss_scale(
             reducer=self._reducer.division,
-            data_parallel_size=self.plan.batch.data_parallel_size,
+            data_parallel_size=step.batch.data_parallel_size,
             gradient_accumulation_steps=self._reducer.divides_by,
             total_weight=step.total_weight,
         )

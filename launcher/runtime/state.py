@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher.errors import Problem, WorldError
-from launcher.planning.learning_rate import learning_rate_at
+from launcher.planning.stages.ledger import rate_at, tokens_after
+from launcher.planning.stream import carries_state
 from launcher.spec.plan import RunPlan
 
 __all__ = ["read_state", "refuse_difference", "state_of"]
@@ -15,40 +16,53 @@ __all__ = ["read_state", "refuse_difference", "state_of"]
 def state_of(
     plan: RunPlan, *, samples: int, steps: int, num_samples: int | None, factors: Sequence[float]
 ) -> dict[str, Any]:
-    """Plain values; nothing in it depends on how the global batch is split."""
+    """Plain values; nothing in it depends on how the global batch is split, unless the model carries its state."""
     return {
         "samples": samples,
+        "tokens": tokens_after(plan, samples),
         "steps": steps,
         "num_samples": num_samples,
         "factors": list(factors),
         "semantics_hash": plan.semantics_hash,
-        "learning_rate": _rate(plan, samples),
+        "learning_rate": rate_at(plan, samples),
+        **({"split": _split(plan)} if carries_state(plan.model) else {}),
     }
 
 
 def read_state(plan: RunPlan, state: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state of state_of, if this plan means the same training. Raises WorldError[resume-differs]."""
     samples = state["samples"]
-    planned = {"semantics_hash": plan.semantics_hash, "learning_rate": _rate(plan, samples)}
+    if "split" in state:
+        name, hint = "carried state of micro x accumulation x ranks", "resume it on the same split"
+        refuse_difference(name, planned=_split(plan), found=state["split"], samples=samples, hint=hint)
+    planned = {"semantics_hash": plan.semantics_hash, "learning_rate": rate_at(plan, samples)}
+    if state.get("tokens") is not None:
+        planned["tokens"] = tokens_after(plan, samples)
     for name, value in planned.items():
         refuse_difference(name, planned=value, found=state[name], samples=samples)
     return state
 
 
-def refuse_difference(name: str, *, planned: Any, found: Any, samples: int) -> None:
+def refuse_difference(
+    name: str,
+    *,
+    planned: Any,
+    found: Any,
+    samples: int,
+    hint: str = "resume with the recipe it was trained with",
+) -> None:
     """Raises WorldError[resume-differs] unless plan and checkpoint agree on one value."""
     if planned == found:
         return
     message = f"the checkpoint at {samples} samples has {name} {_short(found)}, planned is {_short(planned)}"
-    raise WorldError(
-        [Problem(code="resume-differs", message=message, hint="resume with the recipe it was trained with")]
-    )
+    raise WorldError([Problem(code="resume-differs", message=message, hint=hint)])
 
 
 def _short(value: Any) -> Any:
     return value[:12] if isinstance(value, str) else value
 
 
-def _rate(plan: RunPlan, samples: int) -> float | None:
-    rates = plan.learning_rate
-    return None if rates is None else learning_rate_at(schedule=rates.schedule, samples=samples)
+def _split(plan: RunPlan) -> str:
+    """Where the state of each slot of the batch lies."""
+    batch = plan.batch
+    return f"{batch.micro_batch_size}x{batch.gradient_accumulation_steps}x{batch.data_parallel_size}"

@@ -8,9 +8,11 @@ from typing import Any
 
 from launcher.errors import Problem, WorldError
 from launcher.planning.accumulation import micro_batch_slots
-from launcher.planning.sample_order import sample_index
+from launcher.planning.stages.ledger import PlannedStep, stages_of
+from launcher.planning.stream import stream_of
 from launcher.runtime.by_length import ByLength, by_length
-from launcher.spec.plan import RunPlan
+from launcher.runtime.lengths import datasets_of, read_samples
+from launcher.spec.plan import BatchPlan, RunPlan
 
 __all__ = ["MicroBatch", "Share", "Step", "label_count", "misused"]
 
@@ -20,7 +22,7 @@ IGNORED = -100  # the label that torch's cross_entropy leaves out, and every Hug
 class MicroBatch:
     """One forward and backward on this rank.
 
-    batch: what `collate` made of the samples; its length is always the plan's micro_batch_size.
+    batch: what `collate` made of the samples; its length is always the micro_batch_size of the step's stage.
     indices: places in the dataset of its sequences, idle slots left out.
     """
 
@@ -48,22 +50,24 @@ class Step:
     """One optimizer step: iterate over it once for this rank's micro-batches.
 
     number: counted from 1 over the whole run. size: sequences in it, over all ranks. is_last: it ends the run.
+    stage: counted from 1. batch: how the stage splits its global batch. ends_stage: the next step is another stage's.
+    resets_state: carried recurrent state is to be zero before it, as every slot reads its data from their start.
     """
 
     def __init__(
         self,
+        planned: PlannedStep,
         *,
-        number: int,
-        is_last: bool,
-        samples_before: int,
-        size: int,
         total_weight: float,
         micro_batches: Sequence[MicroBatch],
         accumulating: Callable[[], AbstractContextManager[Any]],
+        resets_state: bool = False,
     ) -> None:
-        self.number, self.is_last, self.size, self.total_weight = number, is_last, size, total_weight
-        self.samples_before, self.samples_after = samples_before, samples_before + size
-        self.micro_batches, self._accumulating = micro_batches, accumulating
+        self.number, self.is_last, self.size = planned.number, planned.is_last, planned.size
+        self.samples_before, self.samples_after = planned.samples_before, planned.samples_after
+        self.stage, self.batch = planned.stage + 1, planned.batch
+        self.ends_stage, self.resets_state = planned.ends_stage, resets_state
+        self.total_weight, self.micro_batches, self._accumulating = total_weight, micro_batches, accumulating
 
     def __iter__(self) -> Iterator[MicroBatch]:
         for micro in self.micro_batches:
@@ -81,7 +85,9 @@ class Step:
 class Share:
     """What one rank holds of every global batch, drawn from a dataset with a length.
 
-    num_samples: the plan's, so that the order is planned before a dataset exists; else the dataset's length.
+    dataset: or a function of the sequence length that returns one, where stages change the length.
+    num_samples: sequences of the longest length in one epoch: the plan's, so that the order is planned before a dataset
+        exists; else the dataset's length.
     wish: which samples a trial wants first (by_length); the planned order where there is none.
     """
 
@@ -96,54 +102,62 @@ class Share:
         device: Any = None,
         wish: str | None = None,
     ) -> None:
-        self.plan, self.rank, self.dataset, self.device = plan, rank, dataset, device
-        self.num_samples = _num_samples(plan, dataset)
+        self.plan, self.rank, self.device = plan, rank, device
+        self._datasets = datasets_of(plan, dataset)
+        self.num_samples = read_samples(plan, self._datasets)
+        self._stream = stream_of(plan, num_samples=self.num_samples)
         self.by_length = self._ordered(wish) if wish else None
         self._collate = collate
         self._weigh = _weigher(plan, weight)
 
-    def load(self, *, samples_before: int, size: int) -> tuple[list[MicroBatch], float]:
-        """This rank's micro-batches of the step that takes `size` sequences, and the sum of their weights."""
-        batch = self.plan.batch
-        shares = [
-            self.indices(samples_before=samples_before, size=size, micro_step=step)
-            for step in range(batch.gradient_accumulation_steps)
-        ]
-        samples = [[self.dataset[index] for index in share] for share in shares]
+    def load(self, step: PlannedStep) -> tuple[list[MicroBatch], float]:
+        """This rank's micro-batches of a step, and the sum of their weights."""
+        batch, dataset = step.batch, self._datasets[step.batch.sequence_length]
+        shares = [self.indices(step, micro_step) for micro_step in range(batch.gradient_accumulation_steps)]
+        samples = [[dataset[index] for index in share] for share in shares]
         weight = float(sum(self._weigh(sample) for share in samples for sample in share))
         # an idle slot repeats a sample: shapes stay static and its loss stays finite, so that 0 x loss is 0
         idle = any(len(share) < batch.micro_batch_size for share in shares)
-        filler = self.dataset[self._index(samples_before)] if idle else None
+        filler = dataset[self._index(step, 0)] if idle else None
         return [
-            self._micro(*pair, number, filler)
+            self._micro(*pair, number, filler, batch)
             for number, pair in enumerate(zip(shares, samples, strict=True))
         ], weight
 
-    def indices(self, *, samples_before: int, size: int, micro_step: int) -> tuple[int, ...]:
+    def indices(self, step: PlannedStep, micro_step: int) -> tuple[int, ...]:
         """Places in the dataset of the sequences that this rank holds in one micro step."""
-        batch = self.plan.batch
+        batch = step.batch
         slots = micro_batch_slots(
             micro_step=micro_step,
             rank=self.rank,
             micro_batch_size=batch.micro_batch_size,
             data_parallel_size=batch.data_parallel_size,
-            samples_in_step=size,
+            samples_in_step=step.size,
         )
-        return tuple(self._index(samples_before + slot) for slot in slots)
+        return tuple(self._index(step, slot) for slot in slots)
+
+    def resets_state(self, step: PlannedStep) -> bool:
+        """Whether every slot reads its stretch of the data from the start in a step."""
+        return self._stream.begins_lanes(step)
 
     def _ordered(self, wish: str) -> ByLength:
-        first_batch = self.plan.batch.global_batch_size
-        return by_length(self.dataset, num_samples=self.num_samples, wish=wish, first_batch=first_batch)
+        batch = stages_of(self.plan)[0].batch
+        dataset = self._datasets[batch.sequence_length]
+        samples = min(self.num_samples, len(dataset))
+        return by_length(dataset, num_samples=samples, wish=wish, first_batch=batch.global_batch_size)
 
-    def _index(self, position: int) -> int:
-        if self.by_length is not None and position < len(self.by_length.indices):
-            return self.by_length.indices[position]
-        return sample_index(seed=self.plan.seed, position=position, num_samples=self.num_samples)
+    def _index(self, step: PlannedStep, slot: int) -> int:
+        place = step.samples_before + slot
+        if self.by_length is not None and step.stage == 0 and place < len(self.by_length.indices):
+            return self.by_length.indices[place]
+        return self._stream.sample(step, slot)
 
-    def _micro(self, indices: tuple[int, ...], samples: list[Any], number: int, filler: Any) -> MicroBatch:
+    def _micro(
+        self, indices: tuple[int, ...], samples: list[Any], number: int, filler: Any, batch: BatchPlan
+    ) -> MicroBatch:
         import torch
 
-        idle = self.plan.batch.micro_batch_size - len(samples)
+        idle = batch.micro_batch_size - len(samples)
         if self._collate is None:
             from torch.utils.data import default_collate
 
@@ -153,7 +167,7 @@ class Share:
             weight=torch.tensor([1.0] * len(samples) + [0.0] * idle, device=self.device),
             indices=indices,
             number=number,
-            is_last=number == self.plan.batch.gradient_accumulation_steps - 1,
+            is_last=number == batch.gradient_accumulation_steps - 1,
         )
 
 
@@ -186,19 +200,3 @@ def _weigher(plan: RunPlan, weight: Callable[[Any], float] | None) -> Callable[[
     if plan.loss["weighting"] == "tokens":
         return weight or label_count
     return lambda _: 1.0
-
-
-def _num_samples(plan: RunPlan, dataset: Any) -> int:
-    planned = plan.data["num_samples"]
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        message = f"the dataset `{type(dataset).__name__}` has no length or no items by number"
-        hint = "give run.steps a map-style dataset"
-        raise WorldError([Problem(code="not-yet-supported", path="data.kind", message=message, hint=hint)])
-    there = len(dataset)
-    if (planned is not None and there < planned) or there == 0:
-        message = f"the dataset holds {there} samples, planned are {planned or 'some'}"
-        hint = f"data.num_samples: {there}"
-        raise WorldError(
-            [Problem(code="dataset-too-small", path="data.num_samples", message=message, hint=hint)]
-        )
-    return int(planned or there)

@@ -9,20 +9,26 @@ import pytest
 
 from launcher.errors import WorldError
 from launcher.planning.sample_order import sample_index
+from launcher.planning.stages.ledger import step_at
 from launcher.runtime.steps import Share, label_count
 
 SPLITS = [(1, 12, 1), (2, 3, 2), (3, 4, 1), (6, 1, 2), (5, 3, 1), (4, 2, 2), (8, 1, 2), (1, 4, 3), (7, 1, 2)]
 
 
+def planned(plan, *, samples_before=0, size=12):
+    """A step of the plan's batch, wherever in the stream."""
+    return step_at(plan, 1)._replace(samples_before=samples_before, size=size)
+
+
 def step_of(plan, *, samples_before, size):
     """Every sequence of a step in the order of slots, over all ranks."""
-    batch = plan.batch
+    batch, step = plan.batch, planned(plan, samples_before=samples_before, size=size)
     shares = [Share(plan, rank=rank, dataset=range(30)) for rank in range(batch.data_parallel_size)]
     return [
         index
         for micro_step in range(batch.gradient_accumulation_steps)
         for share in shares
-        for index in share.indices(samples_before=samples_before, size=size, micro_step=micro_step)
+        for index in share.indices(step, micro_step)
     ]
 
 
@@ -54,7 +60,7 @@ def test_idle_slots_repeat_the_first_sample_and_weigh_nothing(plan_of):
     """Shapes stay static: the last micro-batch of 5x3 for 12 holds two sequences and three repetitions."""
     plan = plan_of(micro_batch_size=5, gradient_accumulation_steps=3)
     share = Share(plan, rank=0, dataset=range(30), weight=lambda sample: sample)
-    micros, weight = share.load(samples_before=0, size=12)
+    micros, weight = share.load(planned(plan))
     first = sample_index(seed=0, position=0, num_samples=30)
     assert [len(micro.batch) for micro in micros] == [5, 5, 5]
     assert micros[2].batch.tolist() == [*micros[2].indices, first, first, first]
@@ -68,9 +74,7 @@ def test_idle_slots_repeat_the_first_sample_and_weigh_nothing(plan_of):
 def test_a_rank_may_have_nothing_but_idle_slots(plan_of):
     """4x2x2 for 12: the second rank's last micro-batch is all repetition, and it still takes part."""
     plan = plan_of(ranks=2, micro_batch_size=4, gradient_accumulation_steps=2)
-    (_, last), weight = Share(plan, rank=1, dataset=range(30), weight=lambda _: 1).load(
-        samples_before=0, size=12
-    )
+    (_, last), weight = Share(plan, rank=1, dataset=range(30), weight=lambda _: 1).load(planned(plan))
     assert (last.indices, last.idle_slots, weight) == ((), 4, 4.0)
 
 
@@ -79,7 +83,7 @@ def test_a_rank_may_have_nothing_but_idle_slots(plan_of):
 def test_sequences_weigh_one_each(plan_of, weighting):
     """Without token weighting the weight is a count, whatever the samples hold."""
     plan = plan_of(loss={"weighting": weighting})
-    _, weight = Share(plan, rank=0, dataset=range(30)).load(samples_before=0, size=12)
+    _, weight = Share(plan, rank=0, dataset=range(30)).load(planned(plan))
     assert weight == 12
 
 

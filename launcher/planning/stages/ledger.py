@@ -5,10 +5,19 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from launcher.planning.learning_rate import learning_rate_of_step
+from launcher.planning.learning_rate import learning_rate_at, learning_rate_of_step
 from launcher.spec.plan import BatchPlan, RunPlan, SchedulePlan, StagePlan
 
-__all__ = ["PlannedStep", "clock_count", "planned_rate", "stages_of", "step_after", "step_at"]
+__all__ = [
+    "PlannedStep",
+    "clock_count",
+    "planned_rate",
+    "rate_at",
+    "stages_of",
+    "step_after",
+    "step_at",
+    "tokens_after",
+]
 
 
 class PlannedStep(NamedTuple):
@@ -80,11 +89,17 @@ def step_at(plan: RunPlan, number: int) -> PlannedStep | None:
 
 def step_after(plan: RunPlan, samples: int) -> int:
     """Number of the first step that begins at or past a count of samples; the one after the last at the end."""
-    stage = max(
-        (stage for stage in stages_of(plan) if stage.samples_before <= samples),
-        key=lambda stage: stage.first_step,
-    )
+    stage = _stage_with(plan, samples)
     return stage.first_step + -(-(samples - stage.samples_before) // stage.batch.global_batch_size)
+
+
+def tokens_after(plan: RunPlan, samples: int) -> int | None:
+    """Tokens consumed with a count of samples; None where sequences have no length."""
+    stage = _stage_with(plan, samples)
+    length = stage.batch.sequence_length
+    if stage.tokens_before is None or length is None:
+        return None
+    return stage.tokens_before + (samples - stage.samples_before) * length
 
 
 def clock_count(schedule: SchedulePlan, *, samples: int, tokens: int | None) -> int | Fraction:
@@ -104,3 +119,21 @@ def planned_rate(plan: RunPlan, step: PlannedStep) -> float | None:
     after = clock_count(schedule, samples=step.samples_after, tokens=step.tokens_after)
     rate = learning_rate_of_step(schedule=schedule, samples_after=after, global_batch_size=after - before)
     return rate * stages_of(plan)[step.stage].learning_rate_scale
+
+
+def rate_at(plan: RunPlan, samples: int) -> float | None:
+    """Learning rate of the plan's curve with a count of samples seen, by the stage that goes on from there."""
+    rates = plan.learning_rate
+    if rates is None:
+        return None
+    count = clock_count(rates.schedule, samples=samples, tokens=tokens_after(plan, samples))
+    rate = learning_rate_at(schedule=rates.schedule, samples=count)
+    return rate * _stage_with(plan, samples).learning_rate_scale
+
+
+def _stage_with(plan: RunPlan, samples: int) -> StagePlan:
+    """The last stage that begins at or before a count of samples."""
+    return max(
+        (stage for stage in stages_of(plan) if stage.samples_before <= samples),
+        key=lambda stage: stage.first_step,
+    )

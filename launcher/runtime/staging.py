@@ -1,0 +1,62 @@
+"""The way from stage to stage while it trains: who reduces is told of the new split, and a person of the new stage."""
+
+from __future__ import annotations
+
+from launcher.errors import Problem, WorldError
+from launcher.planning.stages.ledger import PlannedStep, stages_of, step_after, step_at
+from launcher.planning.stages.whole_sequences import longest_length
+from launcher.runtime.reducers import Reducer
+from launcher.spec.plan import RunPlan
+
+__all__ = ["Staging", "begins_at", "stage_line"]
+
+
+class Staging:
+    """Which stage the run is in."""
+
+    def __init__(self, plan: RunPlan, *, reducer: Reducer) -> None:
+        self.count = len(stages_of(plan))
+        self._plan, self._reducer = plan, reducer
+        self._entered: int | None = None
+
+    def enters(self, step: PlannedStep) -> str | None:
+        """Called before every step: the line that says that a stage begins, None within a stage.
+
+        The first step in this process tells the reducer, too: a resumed run may start in any stage.
+        """
+        if self.count == 1 or step.stage == self._entered:
+            return None
+        self._reducer.configure(step.batch)
+        self._entered = step.stage
+        return stage_line(self._plan, step)
+
+
+def stage_line(plan: RunPlan, step: PlannedStep) -> str:
+    """`stage 2 of 3 from sample 1,024: 64 sequences = 8 x 4 x 2`, micro-batch, accumulation and ranks."""
+    stages, batch = stages_of(plan), step.batch
+    length = ""
+    if longest_length(stage.batch.sequence_length for stage in stages) is not None:
+        length = f" of {batch.sequence_length:,} tokens"
+    split = f"{batch.micro_batch_size} x {batch.gradient_accumulation_steps} x {batch.data_parallel_size}"
+    idle = f" - {batch.idle_slots} idle" if batch.idle_slots else ""
+    return (
+        f"stage {step.stage + 1} of {len(stages)} from sample {step.samples_before:,}: "
+        f"{batch.global_batch_size:,} sequences{length} = {split}{idle}"
+    )
+
+
+def begins_at(plan: RunPlan, samples: int) -> int:
+    """Number of the optimizer step that begins at a count of samples.
+
+    Raises WorldError[loop-misused] where none does and stages would be left at another sample than the planned one.
+    """
+    number = step_after(plan, samples)
+    before, after = (step_at(plan, each) for each in (number - 1, number))
+    if len(stages_of(plan)) == 1 or after is None or after.samples_before == samples:
+        return number
+    near = after.samples_before if before is None else before.samples_before
+    message = (
+        f"run.steps(start={samples}) is inside of optimizer step {number - 1}, and stages end on whole steps"
+    )
+    hint = f"start={near} or start={after.samples_before}"
+    raise WorldError([Problem(code="loop-misused", message=message, hint=hint)])
