@@ -11,6 +11,18 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "the batch is not the reference batch, and publications differ on what a warmup then keeps",
         "write schedule.warmup_keeps: samples, tokens, steps, or unit for as written",
     ),
+    "rescale-without-reference": CodeInfo(
+        "betas or weight decay are to follow the batch, and what they were tuned with is not written",
+        "write the reference batch and its learning rate, or the values of this batch",
+    ),
+    "rescaled-too-far": CodeInfo(
+        "a beta would be 0 or less: the rule that rescales it ends below 1 / (1 - beta1) times the reference batch",
+        "use a smaller batch, a larger reference, or betas: token-half-life",
+    ),
+    "sde-without-sqrt": CodeInfo(
+        "betas follow Adam's square-root rule and the learning rate follows another one",
+        "write optimizer.scaling: sqrt, or leave rescale.betas out",
+    ),
     "scaling-saturates": CodeInfo(
         "the published runs like this one are better described by a rule that levels off at a critical batch",
         "write optimizer.scaling: {rule: saturating, critical_batch_tokens: auto}, or leave it",
@@ -41,6 +53,27 @@ BATCH_CODES: dict[str, CodeInfo] = {
     "stage-holds-no-step": CodeInfo(
         "the step with which the stage before it ends is already at or past the stage's own end",
         "drop the stage, or end it later",
+    ),
+    # schedules that another stack owns
+    "schedule-owner": CodeInfo(
+        "the scheduler named by schedule.owner does not exist here, or not together with another key",
+        "write one of the owners of the hint",
+    ),
+    "schedule-not-drawn": CodeInfo(
+        "the scheduler named by schedule.owner has no curve of the shape asked for",
+        "write one of the owners of the hint; the runtime draws every schedule",
+    ),
+    "schedule-differs": CodeInfo(
+        "simulated step by step, the scheduler named by schedule.owner draws another curve than the one asked for",
+        "leave schedule.arguments out, or write one of the owners of the hint",
+    ),
+    "schedule-argument": CodeInfo(
+        "schedule.arguments, or launch.native.deepspeed.scheduler, gives a scheduler what it cannot take",
+        "leave it out: the plan fills it in",
+    ),
+    "schedule-steps": CodeInfo(
+        "the script is handed optimizer steps for a schedule that Accelerate advances once per process",
+        "use {scheduler_warmup_steps} and {scheduler_total_steps}, or multiply in the script",
     ),
     # gradient noise
     "noise-not-measurable": CodeInfo(
@@ -102,13 +135,8 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "a large share of the device idles in the last wave of the largest matrix product",
         "another micro-batch; smaller tiles may hide some of it",
     ),
-    # gradient noise
-    "noise-not-measurable": CodeInfo(
-        "the gradient noise scale cannot be measured in the way that was asked for",
-        "write gradient_noise: auto, which measures where it can",
-    ),
-    "noise-not-measured": CodeInfo(
-        "the ranks' strategy keeps the gradients out of reach, so the gradient noise scale is not measured",
-        "nothing to do; DDP and ZeRO 0 to 2 can be measured",
+    "stage-ends-inside-a-sequence": CodeInfo(
+        "the next stage has longer sequences, and no step of this one ends where one of them begins",
+        "use another batch in the stage, or move the mark before it",
     ),
 }

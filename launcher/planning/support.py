@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from launcher.errors import Problem
+from launcher.planning.stages.limits import stage_limits, stage_warnings
 from launcher.planning.words import as_yaml, counted
 from launcher.spec.cluster import Cluster, Interconnect
 from launcher.spec.parallel import Context, Parallel
@@ -27,8 +28,8 @@ class Later(NamedTuple):
 
 
 def not_yet_used(recipe: Recipe) -> tuple[Problem, ...]:
-    """A note for every key of the table that the recipe uses."""
-    return tuple(
+    """A note for every key of the table that the recipe uses, and what its stages ask for in vain."""
+    notes = tuple(
         Problem(
             code="not-yet-used",
             severity="note",
@@ -37,11 +38,12 @@ def not_yet_used(recipe: Recipe) -> tuple[Problem, ...]:
         )
         for row, value in _in_use(recipe)
     )
+    return (*notes, *stage_warnings(recipe))
 
 
 def unsupported(recipe: Recipe) -> tuple[Problem, ...]:
     """Errors for keys that rendering would have to leave out."""
-    return tuple(
+    left_out = tuple(
         Problem(
             code="not-yet-supported",
             path=row.path,
@@ -51,6 +53,7 @@ def unsupported(recipe: Recipe) -> tuple[Problem, ...]:
         for row, value in _in_use(recipe)
         if row.refuses
     )
+    return (*left_out, *stage_limits(recipe))
 
 
 def _in_use(recipe: Recipe) -> list[tuple[Later, Any]]:
@@ -71,10 +74,6 @@ def _parallel(recipe: Recipe) -> Parallel:
     return recipe.parallel if isinstance(recipe.parallel, Parallel) else Parallel()
 
 
-def _stages(recipe: Recipe) -> str | None:
-    return counted(len(recipe.stages), "stage") if recipe.stages else None
-
-
 def _groups(recipe: Recipe) -> str | None:
     groups = _cluster(recipe).groups
     return counted(len(groups), "group") if groups else None
@@ -87,11 +86,6 @@ def _node_range(recipe: Recipe) -> str | None:
 
 def _stream(recipe: Recipe) -> str | None:
     return "stream" if recipe.data.kind == "stream" and recipe.launch.runtime else None
-
-
-def _engine_schedule(recipe: Recipe) -> str | None:
-    owner = recipe.schedule.owner
-    return owner if owner.startswith("engine:") else None
 
 
 def _context_algorithm(recipe: Recipe) -> str | None:
@@ -128,15 +122,12 @@ def _links(recipe: Recipe) -> Interconnect | None:
     return links if links.within_node or links.between_nodes else None
 
 
-_ONE_BATCH = "the plan covers the batch and sequence length written at the top"
 _BARE = "the job starts without it"
 _PRICED = "memory counts with it, no engine is told"
 _ESTIMATES = "time and cost are not estimated"
 
 LATER: tuple[Later, ...] = (
-    Later("stages", _stages, _ONE_BATCH),
     Later("data.kind", _stream, "the runtime reads samples by number"),
-    Later("schedule.owner", _engine_schedule, "the plan shows its own curve"),
     Later("cluster.nodes", _node_range, "the plan takes the upper number"),
     Later("cluster.groups", _groups, "the plan takes all their nodes, each with the devices of the smallest"),
     Later("parallel.virtual_pipeline", _virtual_pipeline, _PRICED),

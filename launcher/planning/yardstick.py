@@ -58,7 +58,7 @@ class Yardstick:
         samples = None if self.num_samples is None else number * self.num_samples
         if samples is None or self.clock is None:
             return samples
-        return self.clock.count(samples, given="samples")
+        return self.clock.data(samples)
 
     def samples_at_end(self, amount: Amount) -> Fraction | None:
         """The same for the last part of the run, which stages may have made of other steps and tokens."""
@@ -86,8 +86,9 @@ def num_samples_of(recipe: Recipe) -> int | None:
     """Whole samples of one epoch; None when the data's size, or what a token is worth, is not known.
 
     A sample is sequence_length tokens when the data is packed, mean_length tokens when that is written and it is not.
+    Where stages change the length, it is the longest: the others read it in pieces.
     """
-    data, length = recipe.data, sequence_tokens(recipe)
+    data, length = recipe.data, _longest(recipe)
     if data.num_samples is not None:
         return int(data.num_samples.number)
     if data.num_tokens is None:
@@ -146,3 +147,9 @@ def needs_length(written: str, path: str) -> Problem:
         message=f"`{written}` depends on the length of the run, which is not known",
         hint="write schedule.length: 10000 steps, or data.num_samples",
     )
+
+
+def _longest(recipe: Recipe) -> int | None:
+    lengths = [stage.sequence_length or recipe.sequence_length for stage in recipe.stages]
+    whole = [length for length in lengths if isinstance(length, int)]
+    return max(whole) if whole and len(set(lengths)) > 1 else sequence_tokens(recipe)

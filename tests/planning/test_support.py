@@ -9,12 +9,10 @@ from launcher.planning.support import LATER, not_yet_used, unsupported
 from launcher.spec.cluster import Cluster, Group, Interconnect
 from launcher.spec.launch import Launch
 from launcher.spec.parallel import Context, DataParallel, Parallel
-from launcher.spec.recipe import Stage
 from launcher.spec.training import Data, Schedule
 from launcher.units import parse_amount
 
 USES = {
-    "stages": {"stages": (Stage(until=parse_amount("1M samples", kind="ramp")), Stage())},
     "data.kind": {"data": Data(kind="stream"), "launch": Launch(runtime=True)},
     "schedule.owner": {"schedule": Schedule(owner="engine:WarmupDecayLR")},
     "cluster.nodes": {"cluster": Cluster(nodes="2..4")},

@@ -1,0 +1,93 @@
+"""What no running job can change from one stage to the next, and what has to be there for the rest."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+from launcher.errors import Problem
+from launcher.planning.layout import axes_of
+from launcher.spec.recipe import Recipe, Stage
+
+__all__ = ["IN_ONE_JOB", "stage_limits", "stage_warnings"]
+
+IN_ONE_JOB = (
+    "until",
+    "global_batch_size",
+    "global_batch_tokens",
+    "sequence_length",
+    "micro_batch_size",
+    "gradient_accumulation_steps",
+)
+"""Keys of a stage that the runtime carries out while the job goes on."""
+
+
+def stage_limits(recipe: Recipe) -> tuple[Problem, ...]:
+    """Why the stages of a recipe can be planned and not be run; empty where they can, or where there are none."""
+    if not recipe.stages:
+        return ()
+    return (*_without_runtime(recipe), *_other_owner(recipe), *_other_axes(recipe), *_restarts(recipe))
+
+
+def stage_warnings(recipe: Recipe) -> tuple[Problem, ...]:
+    """The same as warnings, for a plan."""
+    return tuple(replace(problem, severity="warning") for problem in stage_limits(recipe))
+
+
+def _without_runtime(recipe: Recipe) -> tuple[Problem, ...]:
+    if recipe.launch.runtime:
+        return ()
+    problem = Problem(
+        code="stages-need-the-runtime",
+        path="stages",
+        message="`stages` change the batch while the job runs, and `launch.runtime: false` hands the script one batch",
+        hint="take the batches from launcher.runtime and write launch.runtime: true",
+    )
+    return (problem,)
+
+
+def _other_owner(recipe: Recipe) -> tuple[Problem, ...]:
+    """A scheduler elsewhere counts steps, and steps of different stages are not alike."""
+    owner = recipe.schedule.owner
+    if owner in {"auto", "runtime"}:
+        return ()
+    problem = Problem(
+        code="stages-need-the-runtime",
+        path="schedule.owner",
+        message=f"`schedule.owner: {owner}` counts steps, which differ from stage to stage; expected the runtime",
+        hint="drop schedule.owner",
+    )
+    return (problem,)
+
+
+def _other_axes(recipe: Recipe) -> tuple[Problem, ...]:
+    axes = axes_of(recipe.parallel)
+    if axes.ranks_per_replica == 1:
+        return ()
+    problem = Problem(
+        code="stages-need-data-parallel",
+        path="parallel",
+        message=f"`stages` with {axes}: the runtime changes the batch of data-parallel ranks only",
+        hint="use parallel.data alone, or one run per stage",
+    )
+    return (problem,)
+
+
+def _restarts(recipe: Recipe) -> tuple[Problem, ...]:
+    found = []
+    for place, stage in enumerate(recipe.stages):
+        found += [_needs_restart(place, key) for key in _keys(stage) if key not in IN_ONE_JOB]
+    return tuple(found)
+
+
+def _keys(stage: Stage) -> list[str]:
+    return [item.name for item in fields(stage) if getattr(stage, item.name) is not None]
+
+
+def _needs_restart(place: int, key: str) -> Problem:
+    return Problem(
+        code="stage-needs-a-restart",
+        path=f"stages.{place}.{key}",
+        message=f"`stages.{place}.{key}` cannot change while the job runs",
+        because=("a running job can change its batch, its sequence length and how a rank splits its share",),
+        hint=f"end this recipe there, and resume its checkpoint with a recipe of its own that has that {key}",
+    )

@@ -1,0 +1,104 @@
+"""The stages of a recipe on their way into a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from launcher.errors import Problem
+from launcher.planning.memory.block import MemoryBlock
+from launcher.planning.schedule import Timeline
+from launcher.planning.stages.curve import staged_curve
+from launcher.planning.stages.parts import StagePart, solve_parts, stage_plans
+from launcher.planning.stages.timeline import StageClock
+from launcher.planning.stages.written import StageRecipe, solve_clock, stage_recipes
+from launcher.spec.cluster import Cluster
+from launcher.spec.measurement import Measurement
+from launcher.spec.plan import LayoutPlan, ModelPlan, RunPlan
+from launcher.spec.recipe import Recipe
+
+__all__ = ["Staging", "solve_staging"]
+
+_WORST = ("fits", "unknown-memory", "tight", "does-not-fit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staging:
+    """What is known of the stages so far; all empty where a recipe has none."""
+
+    is_whole: bool
+    """Whether nothing stands in the way of counting steps, samples and tokens."""
+    problems: tuple[Problem, ...] = ()
+    stages: tuple[StageRecipe, ...] = ()
+    clock: StageClock | None = None
+    parts: tuple[StagePart, ...] | None = None
+
+    def on_ranks(
+        self,
+        *,
+        recipe: Recipe,
+        global_batch_size: int,
+        cluster: Cluster,
+        layout: LayoutPlan,
+        model: ModelPlan | None,
+        measurements: Sequence[Measurement],
+    ) -> Staging:
+        """With every stage's split of its batch."""
+        solved = solve_parts(
+            recipe=recipe,
+            stages=self.stages,
+            global_batch_size=global_batch_size,
+            cluster=cluster,
+            layout=layout,
+            model=model,
+            measurements=measurements,
+        )
+        return replace(self, problems=(*self.problems, *solved.problems), parts=solved.value)
+
+    def carried_into(
+        self, plan: RunPlan, *, timeline: Timeline, measurements: Sequence[Measurement]
+    ) -> RunPlan:
+        """The plan with its stages, the curve through all of them, and the memory of the one that needs most."""
+        if not self.stages or self.parts is None or self.clock is None:
+            return plan
+        stages, blocks = stage_plans(
+            parts=self.parts, course=self.clock.course, timeline=timeline, measurements=measurements
+        )
+        plan = _with_memory(replace(plan, stages=stages), blocks)
+        if plan.learning_rate is None:
+            return plan
+        return replace(plan, learning_rate=replace(plan.learning_rate, curve=staged_curve(plan)))
+
+
+def solve_staging(recipe: Recipe) -> Staging:
+    """The stages of a recipe, counted through; no ranks yet."""
+    if not recipe.stages:
+        return Staging(is_whole=True)
+    stages = stage_recipes(recipe)
+    if stages.value is None:
+        return Staging(is_whole=False, problems=stages.problems)
+    clock = solve_clock(recipe=recipe, stages=stages.value)
+    return Staging(
+        is_whole=clock.value is not None,
+        problems=(*stages.problems, *clock.problems),
+        stages=stages.value,
+        clock=clock.value,
+    )
+
+
+def _with_memory(plan: RunPlan, blocks: tuple[MemoryBlock, ...]) -> RunPlan:
+    """The verdict of the stage that is worst off, and its memory as the plan's."""
+    place = max(range(len(blocks)), key=lambda at: (_WORST.index(blocks[at].verdict), _peak(blocks[at])))
+    worst = blocks[place]
+    known = {(problem.code, problem.path) for problem in plan.problems}
+    return replace(
+        plan,
+        verdict=worst.verdict,
+        memory=worst.plan,
+        problems=(*plan.problems, *(each for each in worst.problems if (each.code, each.path) not in known)),
+        alternatives=worst.alternatives or plan.alternatives,
+    )
+
+
+def _peak(block: MemoryBlock) -> int:
+    return 0 if block.plan is None else block.plan.high_bytes
