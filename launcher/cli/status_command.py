@@ -16,8 +16,9 @@ __all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
 
 SUMMARY = "how a run stands"
 DESCRIPTION = """\
-Read a run's folder: state, last step, ranks that are behind, how it ended. Exit code 0 while it runs and when it has
-ended well, 1 when it has not (failed, interrupted, or lost: its process is gone and never wrote how it ended)."""
+Read a run's folder: state, last step, last remark, ranks that are behind, how it ended. Exit code 0 while it runs and
+when it has ended well, 1 when it has not (failed, interrupted, or lost: its process is gone and never wrote how it
+ended)."""
 EXAMPLE = """\
 examples:
   batchwright status runs/quickstart-20261121-230142-7f3a
@@ -49,12 +50,14 @@ def _facts(record: RunRecord) -> dict[str, Any]:
         "directory": str(record.directory),
         "step": last.step if last else None,
         "loss": last.loss if last else None,
+        "remarks": list(record.remarks),
         "beats": {str(rank): dict(beat) for rank, beat in record.beats.items()},
         "ended_ranks": [{"rank": end.rank, "host": end.host, "exit": end.exit} for end in record.ranks],
     }
 
 
 def _lines(record: RunRecord) -> list[str]:
+    from launcher.reporting.stability_text import remark_line
     from launcher.reporting.status_text import rank_line, run_line, step_line
 
     now = time.time()
@@ -69,6 +72,8 @@ def _lines(record: RunRecord) -> list[str]:
             seconds_ago=now - record.stepped_at if alive and record.stepped_at else None,
         ),
     ]
+    if said := remark_line(record.remarks):
+        lines.append(said)
     if alive and (late := rank_line(record.beats)):
         lines.append(late)
     if record.state == "submitted" and record.plan.launch.executor == "kubernetes":

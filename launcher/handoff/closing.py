@@ -15,8 +15,9 @@ from launcher.handoff.outcome import RankEnd, exit_code, first_failure, log_tail
 from launcher.handoff.running.job import Ending
 from launcher.handoff.running.signals import ENDING
 from launcher.handoff.status import State, time_stamp, write_status
-from launcher.reporting.run_log import StepLine, read_log
+from launcher.reporting.run_log import StepLine, read_log, read_remarks
 from launcher.reporting.run_text import closing_line, error_context, show_duration
+from launcher.reporting.stability_text import stability_line
 from launcher.spec.bundle import LaunchBundle
 
 __all__ = ["Run", "ended_run", "record_run", "sum_up"]
@@ -166,6 +167,8 @@ def sum_up(run: Run, ending: Ending, say: Callable[[str], None]) -> None:
         say(f"        interrupted{'; nothing of the job is left running' if ending.answered else ''}")
     else:
         _say_failure(run, seconds, say)
+    if health := stability_line(steps=steps, remarks=read_remarks(run.directory)):
+        say(health)
     if steps:
         say(f"curves  {_drawn(run, steps) or f'{run.shown}/curves.png'}")
 

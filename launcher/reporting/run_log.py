@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["StepLine", "read_log", "show_loss", "validation_loss"]
+__all__ = ["StepLine", "read_log", "read_remarks", "show_loss", "validation_loss"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,12 @@ class StepLine:
     learning_rate: float | None
     planned_learning_rate: float | None
     validation_loss: float | None
+    gap: float | None = None
+    """Validation loss less training loss."""
+    clipped: bool | None = None
+    """Whether its gradient was clipped; None where that is not known."""
+    skipped: bool = False
+    """Left out by a loss scaler."""
 
 
 def read_log(directory: Path) -> tuple[StepLine, ...]:
@@ -28,7 +34,7 @@ def read_log(directory: Path) -> tuple[StepLine, ...]:
 
     A last line cut short is passed over. What the script evaluated stands in a file of its own, evaluation.jsonl.
     """
-    evaluated = {line["step"]: line.get("validation_loss") for line in _steps(directory / "evaluation.jsonl")}
+    evaluated = {line["step"]: line for line in _steps(directory / "evaluation.jsonl")}
     return tuple(
         StepLine(
             step=data["step"],
@@ -36,10 +42,20 @@ def read_log(directory: Path) -> tuple[StepLine, ...]:
             loss=_number(data.get("loss")),
             learning_rate=_number(data.get("learning_rate")),
             planned_learning_rate=_number(data.get("planned_learning_rate")),
-            validation_loss=_number(data.get("validation_loss", evaluated.get(data["step"]))),
+            validation_loss=_number(
+                data.get("validation_loss", evaluated.get(data["step"], {}).get("validation_loss"))
+            ),
+            gap=_number(evaluated.get(data["step"], {}).get("gap")),
+            clipped=clipped if isinstance(clipped := data.get("clipped"), bool) else None,
+            skipped=data.get("skipped") is True,
         )
         for data in _steps(directory / "log.jsonl")
     )
+
+
+def read_remarks(directory: Path) -> tuple[dict[str, Any], ...]:
+    """What was said of the training (step, code, words), in order; empty without remarks.jsonl."""
+    return tuple(line for line in _steps(directory / "remarks.jsonl") if {"code", "words"} <= set(line))
 
 
 def validation_loss(lines: Sequence[StepLine]) -> float | None:

@@ -61,6 +61,16 @@ def test_status_of_a_run_that_is_over(jobs, command):
     assert told["ended_ranks"] == [{"rank": 1, "host": "here", "exit": 17}]
 
 
+def test_status_shows_what_was_said_last(jobs, command):
+    """Of the training's remarks the latest one; all of them for programs."""
+    jobs.run("--run-dir", "runs/good", does="log:3 print:hello exit:0")
+    remarks = [{"step": step, "code": "loss-spike", "words": f"the loss is {step}"} for step in (1, 3)]
+    (jobs.folder / "runs/good/remarks.jsonl").write_text("".join(json.dumps(each) + "\n" for each in remarks))
+    line = command("status", "good").stdout.splitlines()[2]
+    assert line == "remark      step 3: the loss is 3 [loss-spike] (1 more in remarks.jsonl)"
+    assert json.loads(command("status", "good", "--json").stdout)["remarks"] == remarks
+
+
 def test_a_running_job_is_seen_and_stopped(jobs, command):
     """While it runs: its step, its log as it grows; stop ends it and everything it started."""
     started = jobs.start("--run-dir", "runs/long", does="print:hello log:2 child hang")

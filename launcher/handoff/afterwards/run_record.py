@@ -14,7 +14,7 @@ from launcher.errors import HandoffError, Problem
 from launcher.handoff.outcome import RankEnd, rank_ends
 from launcher.handoff.running.processes import Process, processes_of_run
 from launcher.handoff.status import time_stamp
-from launcher.reporting.run_log import StepLine, read_log
+from launcher.reporting.run_log import StepLine, read_log, read_remarks
 from launcher.spec.plain import from_plain
 from launcher.spec.plan import RunPlan
 
@@ -36,6 +36,8 @@ class RunRecord:
     ranks: tuple[RankEnd, ...]
     """Ranks that have ended."""
     steps: tuple[StepLine, ...]
+    remarks: tuple[Mapping[str, Any], ...]
+    """What was said of the training: step, code, words."""
     beats: Mapping[int, Mapping[str, Any]]
     """Last word of each rank while it runs."""
 
@@ -116,6 +118,7 @@ def read_run(directory: Path) -> RunRecord:
             bundle=bundle,
             ranks=rank_ends(directory),
             steps=read_log(directory),
+            remarks=read_remarks(directory),
             beats=_beats(directory),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
