@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from launcher.cli import (
+    advise_command,
     doctor_command,
     engines_command,
     logs_command,
@@ -37,6 +38,7 @@ _COMMANDS = {
     "logs": logs_command,
     "stop": stop_command,
     "doctor": doctor_command,
+    "advise": advise_command,
     "trace": trace_command,
     "probe": probe_command,
     "rehearse": rehearse_command,

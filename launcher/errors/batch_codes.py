@@ -43,6 +43,10 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "with carried state an epoch has to be a whole number of steps", "write the data.num_samples of the hint"
     ),
     # stages
+    "bad-ramp": CodeInfo(
+        "a step schedule or a ramp of three numbers that Megatron would not take either",
+        "begin a step schedule at 0, and let increments end at global_batch_size",
+    ),
     "stage-without-end": CodeInfo(
         "a stage that is not the last one does not say where it ends", "write until: 250B tokens"
     ),
@@ -83,6 +87,11 @@ BATCH_CODES: dict[str, CodeInfo] = {
     "noise-not-measured": CodeInfo(
         "the ranks' strategy keeps the gradients out of reach, so the gradient noise scale is not measured",
         "nothing to do; DDP and ZeRO 0 to 2 can be measured",
+    ),
+    # advice
+    "neither-recipe-nor-run": CodeInfo(
+        "what is to be advised on is neither a recipe nor the folder of a run",
+        "name a YAML file, or the folder that `batchwright run` printed",
     ),
     "stages-need-the-runtime": CodeInfo(
         "nothing but the runtime can change the batch, the sequence length or the rate of a job that runs",

@@ -15,6 +15,10 @@ ROOT = Path(__file__).parents[2]
 # adding a line here is a promise to everybody's scripts; a recipe key never gets an option of its own: --set does it
 OPTIONS = {
     "": ["--help", "--version", "-h", "COMMAND"],
+    "advise": [
+        *("--explain", "--extrapolate", "--help", "--json", "--loss", "--noise-scale", "--reference-tokens"),
+        *("--set", "--tokens", "-h", "RECIPE_OR_RUN"),
+    ],
     "doctor": ["--collective", "--help", "--json", "--set", "-h", "RECIPE"],
     "engines": ["--help", "-h"],
     "logs": ["--follow", "--help", "--rank", "--tail", "-f", "-h", "RUN"],

@@ -56,7 +56,7 @@ class Advice:
     batch: Spread | None
     """Tokens per step, of the laws that claim a best batch."""
     learning_rate: Spread | None
-    """Of all that give a rate."""
+    """Of the laws that claim a best rate, and of practice."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; null where nothing is shown."""
@@ -76,7 +76,11 @@ def advise(asked: Asked, *, extrapolate: bool = False) -> Advice:
         asked=asked,
         answers=answers,
         batch=_spread((answer.law.name, answer.batch_tokens) for answer in best),
-        learning_rate=_spread((answer.law.name, answer.learning_rate) for answer in answers),
+        learning_rate=_spread(
+            (answer.law.name, answer.learning_rate)
+            for answer in answers
+            if answer.law.gives in {"optimum", "practice"}
+        ),
     )
 
 

@@ -121,15 +121,18 @@ def lacking(law: Law, *, what: str) -> Answer:
     return Answer(law=law, standing="lacks", why=what)
 
 
-def out_of_place(law: Law, *, asked: Asked, optimizers: tuple[str, ...] = ()) -> Answer | None:
-    """The answer of a law of pretraining language models where something else is trained; None where it applies.
+def out_of_place(
+    law: Law, *, asked: Asked, optimizers: tuple[str, ...] = (), tuning: bool = False
+) -> Answer | None:
+    """The answer of a law of language models where something else is trained; None where it applies.
 
-    optimizers: those the law was fitted with; empty where it says nothing of them.
+    optimizers: those the law was fitted with; empty where it says nothing of them. tuning: whether it is for training
+    a part of a model, too.
     """
     why = ""
     if asked.kind not in _LANGUAGE or asked.sequence_length is None:
         why = f"for decoder language models; this is {_article(asked.kind)}"
-    elif not asked.pretraining:
+    elif not asked.pretraining and not tuning:
         why = "for training all weights; here an adapter or a part is trained"
     elif optimizers and asked.optimizer not in optimizers:
         why = f"fitted with {optimizers[0]}; here {asked.optimizer} is used"

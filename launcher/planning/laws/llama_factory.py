@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-from launcher.planning.laws.answer import Answer, Law, answered, lacking
+from launcher.planning.laws.answer import Answer, Law, answered, out_of_place
+from launcher.planning.laws.asked import Asked
 
 __all__ = ["LAW", "ask", "learning_rate"]
-
-from launcher.planning.laws.asked import Asked
 
 LAW = Law(
     name="LLaMA-Factory",
@@ -32,10 +31,9 @@ def learning_rate(
 
 def ask(asked: Asked) -> Answer:
     """Its learning rate at the recipe's own batch."""
-    if asked.kind not in {"decoder", "moe", "module"}:
-        return Answer(law=LAW, standing="does-not-apply", why="for language models")
-    if asked.sequence_length is None:
-        return lacking(LAW, what="a sequence length")
+    if misplaced := out_of_place(LAW, asked=asked, tuning=True):
+        return misplaced
+    assert asked.sequence_length is not None
     share = asked.loss_token_share
     rate = learning_rate(
         cutoff_length=asked.sequence_length, batch=asked.batch_sequences, valid_ratio=share or 1.0

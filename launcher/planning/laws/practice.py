@@ -21,22 +21,24 @@ RATES_BY_WIDTH = (
 )
 """Width and peak learning rate of the eight GPT-3 models, Brown et al. 2020, arXiv:2005.14165 table 2.1."""
 
+_WIDTHS = Axis(name="width", low=768, high=12288, what="hidden_size")
+
 LAW = Law(
-    name="GPT-3's rates by width",
+    name="GPT-3 by width",
     source="arXiv:2005.14165",
     gives="practice",
     fitted="eight models in standard parametrisation, Adam, 300 B tokens; their batches grow from 0.5 to 3.2 M tokens",
-    axes=(Axis(name="width", low=768, high=12288, what="hidden_size"),),
+    axes=(_WIDTHS,),
 )
 
 
 def learning_rate(*, width: float) -> float:
-    """Peak learning rate at a width, on straight lines between the rows in logarithms; the end slopes go on.
+    """Peak learning rate at a width of the table's range, on straight lines between its rows in logarithms.
 
     Source: RATES_BY_WIDTH; the interpolation is ours.
     """
     rows = RATES_BY_WIDTH
-    at = max(1, min(len(rows) - 1, sum(row[0] < width for row in rows)))
+    at = max(1, sum(row[0] < width for row in rows))
     (low, low_rate), (high, high_rate) = rows[at - 1], rows[at]
     share = math.log(width / low) / math.log(high / low)
     return low_rate * math.pow(high_rate / low_rate, share)
@@ -48,6 +50,10 @@ def ask(asked: Asked) -> Answer:
         return misplaced
     if asked.hidden_size is None:
         return lacking(LAW, what="hidden_size")
+    if _WIDTHS.beyond(asked.hidden_size) > 1:
+        return lacking(
+            LAW, what=f"a width of {_WIDTHS.low:,} to {_WIDTHS.high:,}: a table has no slope beyond its ends"
+        )
     return answered(
         LAW,
         asked=asked,

@@ -58,7 +58,8 @@ def bootstrap_learning_rate(*, matrices: float, tokens: float) -> float:
 def bootstrap_batch_tokens(*, tokens: float) -> float:
     """The same by the mean of 1,000 bootstrap fits: exp(-0.543542) D ** 0.570944.
 
-    Source: as bootstrap_learning_rate. Checked: 1.4e12 tokens: 2,439.9 sequences of 2,048 (the mean of the 1,000 predictions: 2,449.4).
+    Source: as bootstrap_learning_rate. Checked: 1.4e12 tokens: 2,439.9 sequences of 2,048 (mean of
+    the 1,000 predictions: 2,449.4).
     """
     return math.exp(-0.5435421736) * math.pow(tokens, 0.5709443647)
 

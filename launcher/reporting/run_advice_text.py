@@ -1,0 +1,70 @@
+"""What a run's measured gradient noise says of its batch, as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from launcher.planning.laws.candidates import Candidate
+from launcher.reporting.columns import labelled, table
+from launcher.reporting.noise_text import noise_lines
+from launcher.units import show_count
+
+__all__ = ["run_advice_text"]
+
+_HEADER = ("", "sequences", "data", "", "steps", "", "")
+_WORDS = {0.2: "token-efficient", 1.0: "balanced", 5.0: "no benefit beyond"}
+_READ = (
+    "data and steps to the same loss, over those of the run's batch; in brackets at the ends of the interval",
+    "token-efficient: 20 % more data than the least; balanced: twice the least data and twice the fewest steps",
+    "on the same devices time goes with the data; with devices in proportion to the batch, with the steps",
+    "the learning rate that goes with another batch is not part of this",
+)
+
+
+def run_advice_text(report: Mapping[str, Any], found: Sequence[Candidate], *, name: str) -> list[str]:
+    """The noise scale with its interval, then batches with their data and steps beside those of the run's own."""
+    title = f"what the gradient noise of {name} says of its batch; nothing is changed"
+    if not found:
+        return [title, "", *labelled("noise", noise_lines(report))]
+    measured = noise_lines(report)[:3]
+    return [
+        title,
+        "",
+        *labelled("noise", measured),
+        "",
+        *table(_HEADER, [_row(each) for each in found]),
+        "",
+        *labelled(
+            "read", [*_READ, f"sizes are multiples of {show_count(report['multiple'])}: ranks x micro-batch"]
+        ),
+        *labelled("next", [_next(report)]),
+    ]
+
+
+def _row(each: Candidate) -> tuple[str, ...]:
+    where = ", ".join(f"{factor:g}" for factor in each.factors)
+    label = "this run" if not where else f"{where} x noise"
+    label += ", this run" if where and each.data == 1 and each.steps == 1 else ""
+    words = "; ".join(_WORDS[factor] for factor in each.factors if factor in _WORDS)
+    return (
+        label,
+        show_count(each.global_batch_size),
+        f"x {each.data:.3g}",
+        _between(each.data_range),
+        f"x {each.steps:.3g}",
+        _between(each.steps_range),
+        words,
+    )
+
+
+def _between(ends: tuple[float, float]) -> str:
+    low, high = (f"{end:.3g}" for end in ends)
+    return "" if low == high else f"({low}-{high})"
+
+
+def _next(report: Mapping[str, Any]) -> str:
+    return (
+        f"--noise-scale {report['noise_scale']:.3g} with the recipe sets it beside published laws: "
+        "batchwright advise RECIPE"
+    )
