@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from launcher.errors import Problem
 from launcher.planning.rates import owner_of
+from launcher.planning.schedulers.handing import handed_on, steps_remark
 from launcher.spec.plan import LayoutPlan
 from launcher.spec.recipe import Recipe
 
@@ -15,6 +16,14 @@ _ACCUMULATES = ("deepspeed", "accelerate")
 _CASTS = ("deepspeed", "accelerate")
 _CLIPS = ("deepspeed",)
 
+_CARRIED = {
+    "activation_checkpointing": ('"{activation_checkpointing}"',),
+    "optimizer.rescale.betas": ('"{beta1}"', '"{beta2}"', '"{epsilon}"'),
+    "optimizer.rescale.weight_decay": ('"{weight_decay}"',),
+    "optimizer.weight_average_decay": ('"{weight_average_decay}"',),
+}
+"""Settings that a placeholder can carry to the script."""
+
 
 def applied_by(*, recipe: Recipe, layout: LayoutPlan) -> dict[str, str]:
     """Setting to `engine`, `argument`, `runtime` or `script-must`."""
@@ -24,9 +33,7 @@ def applied_by(*, recipe: Recipe, layout: LayoutPlan) -> dict[str, str]:
     found = {
         "micro_batch_size": "runtime" if runtime else _by_argument(recipe, "micro_batch_size"),
         "gradient_accumulation_steps": "runtime" if runtime else _accumulation(recipe),
-        "learning_rate": "runtime"
-        if runtime and rate_owner == "runtime"
-        else _by_argument(recipe, "peak_learning_rate"),
+        "learning_rate": _rate(recipe, rate_owner),
         "sample_order": "runtime" if runtime else "script-must",
         "loss.weighting": "runtime" if runtime else "script-must",
         "loss.logits": "script-must",
@@ -40,6 +47,12 @@ def applied_by(*, recipe: Recipe, layout: LayoutPlan) -> dict[str, str]:
     }
     if recipe.optimizer.weight_decay:
         found["weight_decay"] = owned or _by_argument(recipe, "weight_decay")
+    if recipe.optimizer.rescale.betas != "none":
+        found["optimizer.rescale.betas"] = owned or _by_argument(recipe, "beta2")
+    if recipe.optimizer.rescale.weight_decay != "none":
+        found["optimizer.rescale.weight_decay"] = owned or _by_argument(recipe, "weight_decay")
+    if recipe.optimizer.weight_average_decay is not None:
+        found["optimizer.weight_average_decay"] = _by_argument(recipe, "weight_average_decay")
     if recipe.optimizer.gradient_clipping is not None:
         by_engine = "engine" if engine in _CLIPS else _by_argument(recipe, "gradient_clipping")
         found["gradient_clipping"] = "runtime" if runtime and engine not in _CLIPS else by_engine
@@ -60,7 +73,19 @@ def applied_problems(*, recipe: Recipe, layout: LayoutPlan, applied: dict[str, s
         *_strategy_refusal(recipe, layout),
         *_notes(recipe, applied),
         *_owner_remark(recipe),
+        *steps_remark(recipe, owner_of(recipe), processes=layout.world_size),
     )
+
+
+def _rate(recipe: Recipe, owner: str) -> str:
+    """Who sets the learning rate of every step."""
+    if owner.startswith("engine:"):
+        return "engine"
+    if owner.startswith("script:"):
+        return "argument" if handed_on(recipe, owner) else "script-must"
+    if owner == "runtime" and recipe.launch.runtime:
+        return "runtime"
+    return _by_argument(recipe, "peak_learning_rate")
 
 
 def _by_argument(recipe: Recipe, *placeholders: str) -> str:
@@ -136,6 +161,9 @@ def _notes(recipe: Recipe, applied: dict[str, str]) -> tuple[Problem, ...]:
         "loss.logits": (recipe.loss.logits, "full"),
         "model.adapter": (recipe.model.adapter.kind if recipe.model.adapter else "none", "none"),
         "model.frozen": (", ".join(recipe.model.frozen), ""),
+        "optimizer.rescale.betas": (recipe.optimizer.rescale.betas, "none"),
+        "optimizer.rescale.weight_decay": (recipe.optimizer.rescale.weight_decay, "none"),
+        "optimizer.weight_average_decay": (_average(recipe), ""),
     }
     return tuple(
         Problem(
@@ -150,9 +178,14 @@ def _notes(recipe: Recipe, applied: dict[str, str]) -> tuple[Problem, ...]:
     )
 
 
+def _average(recipe: Recipe) -> str:
+    decay = recipe.optimizer.weight_average_decay
+    return "" if decay is None else f"{decay:g}"
+
+
 def _carry_hint(path: str) -> str:
-    if path == "activation_checkpointing":
-        return 'pass it on: launch.args: ["{activation_checkpointing}"]'
+    if path in _CARRIED:
+        return f"pass it on: launch.args: [{', '.join(_CARRIED[path])}]"
     return f"make the script do it, or drop {path}"
 
 

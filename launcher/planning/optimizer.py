@@ -8,7 +8,7 @@ from launcher.spec.plan import LayoutPlan, OptimizerPlan, PrecisionPlan
 from launcher.spec.recipe import Recipe
 from launcher.spec.training import Precisions
 
-__all__ = ["SECOND_MOMENT", "optimizer_origins", "optimizer_plan", "precision_plan", "second_moment_of"]
+__all__ = ["SECOND_MOMENT", "optimizer_origins", "optimizer_plan", "precision_plan"]
 
 # torch@2.13.0 torch/optim/adamw.py:AdamW and torch/optim/sgd.py:SGD
 _BETAS = (0.9, 0.999)
@@ -35,11 +35,6 @@ def optimizer_plan(recipe: Recipe) -> OptimizerPlan:
     )
 
 
-def second_moment_of(recipe: Recipe) -> float | None:
-    """Decay per step of the second moment, as written; None where the optimizer has none."""
-    return optimizer_plan(recipe).betas[1] if recipe.optimizer.name in SECOND_MOMENT else None
-
-
 def precision_plan(*, recipe: Recipe, layout: LayoutPlan) -> PrecisionPlan:
     """What the model computes in: fp32 on CPU, else bf16, where nothing is written."""
     written = recipe.precision
@@ -63,7 +58,15 @@ def precision_plan(*, recipe: Recipe, layout: LayoutPlan) -> PrecisionPlan:
 def optimizer_origins(recipe: Recipe) -> dict[str, Origin]:
     """Origins of optimizer, precision and seed."""
     marks = recipe.marks
-    names = ("name", "betas", "momentum", "epsilon", "weight_decay", "gradient_clipping")
+    names = (
+        "name",
+        "betas",
+        "momentum",
+        "epsilon",
+        "weight_decay",
+        "weight_average_decay",
+        "gradient_clipping",
+    )
     found = {f"optimizer.{name}": written_or(marks, f"optimizer.{name}", default()) for name in names}
     precision = written_or(marks, "precision.compute", default("fp32 on CPU, else bf16"))
     return {

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from launcher.errors import Problem
+from launcher.planning.schedulers.handing import scheduler_values
 from launcher.spec.bundle import RUN_DIR
 from launcher.spec.plan import RunPlan
 
@@ -22,6 +23,7 @@ DEEPSPEED_FILE = "deepspeed.json"
 ACCELERATE_FILE = "accelerate.json"
 
 _WRITE_RATE = "write optimizer.learning_rate, or leave the argument out"
+_WRITE_OWNER = "write schedule.owner: script:transformers, script:accelerate, script:trainer or engine:NAME"
 _WRITE_SEQUENCE = "write sequence_length, or leave the argument out"
 
 # name -> what to do where the plan has no value for it
@@ -41,6 +43,10 @@ _CURES = {
     "peak_learning_rate": _WRITE_RATE,
     "final_learning_rate": _WRITE_RATE,
     "weight_decay": "",
+    "beta1": "",
+    "beta2": "",
+    "epsilon": "",
+    "weight_average_decay": "write optimizer.weight_average_decay, or leave the argument out",
     # 0 switches clipping off in one script and multiplies every gradient by 0 in the next
     "gradient_clipping": "write optimizer.gradient_clipping, or leave the argument out",
     "precision": "",
@@ -54,6 +60,10 @@ _CURES = {
     "checkpoint_directory": "write checkpoint.directory, or leave the argument out",
     "checkpoint_every_steps": "write checkpoint.every, or leave the argument out",
     "evaluation_every_steps": "write evaluation.every, or leave the argument out",
+    "scheduler_name": _WRITE_OWNER,
+    "scheduler_warmup_steps": _WRITE_OWNER,
+    "scheduler_total_steps": f"write schedule.length, and {_WRITE_OWNER.removeprefix('write ')}",
+    "scheduler_arguments": _WRITE_OWNER,
 }
 NAMES = tuple(_CURES)
 _TOKEN = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
@@ -86,6 +96,10 @@ def placeholder_values(plan: RunPlan, *, files: tuple[str, ...]) -> Mapping[str,
         "peak_learning_rate": float(rate.peak_learning_rate) if rate else None,
         "final_learning_rate": float(rate.final_learning_rate) if rate else None,
         "weight_decay": float(plan.optimizer.weight_decay),
+        "beta1": float(plan.optimizer.betas[0]),
+        "beta2": float(plan.optimizer.betas[1]),
+        "epsilon": float(plan.optimizer.epsilon),
+        "weight_average_decay": plan.optimizer.weight_average_decay,
         "gradient_clipping": plan.optimizer.gradient_clipping,
         "precision": plan.precision.compute,
         "activation_checkpointing": plan.activation_checkpointing,
@@ -98,6 +112,7 @@ def placeholder_values(plan: RunPlan, *, files: tuple[str, ...]) -> Mapping[str,
         "checkpoint_directory": posixpath.join(RUN_DIR, saves["directory"]) if saves else None,
         "checkpoint_every_steps": saves.get("every_steps"),
         "evaluation_every_steps": (plan.evaluation or {}).get("every_steps"),
+        **scheduler_values(rate.compiled if rate else None),
     }
     assert tuple(values) == NAMES
     return {name: _show(value) for name, value in values.items()}

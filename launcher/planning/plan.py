@@ -28,8 +28,10 @@ from launcher.planning.model import solve_model
 from launcher.planning.noise.modes import noise_block, noise_problems
 from launcher.planning.optimizer import optimizer_origins, optimizer_plan, precision_plan
 from launcher.planning.peak_rate import Rate, solve_rate
-from launcher.planning.rates import learning_rate_origins, learning_rate_plan
+from launcher.planning.rates import learning_rate_origins
+from launcher.planning.rescaled import solve_optimizer
 from launcher.planning.schedule import Timeline, solve_timeline
+from launcher.planning.schedulers.owning import solve_learning_rate
 from launcher.planning.sizes import size_problems
 from launcher.planning.solved import Solved
 from launcher.planning.stages.staging import Staging, solve_staging
@@ -39,7 +41,15 @@ from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
 from launcher.spec.measurement import Measurement
 from launcher.spec.plain import to_plain
-from launcher.spec.plan import Alternative, BatchPlan, LayoutPlan, LearningRatePlan, ModelPlan, RunPlan
+from launcher.spec.plan import (
+    Alternative,
+    BatchPlan,
+    LayoutPlan,
+    LearningRatePlan,
+    ModelPlan,
+    OptimizerPlan,
+    RunPlan,
+)
 from launcher.spec.recipe import Recipe
 
 __all__ = ["make_plan"]
@@ -55,18 +65,21 @@ class _Parts:
     global_batch: Solved[int]
     batch: Solved[BatchPlan]
     rate: Solved[Rate]
+    optimizer: Solved[OptimizerPlan]
     timeline: Solved[Timeline]
+    learning_rate: Solved[LearningRatePlan]
     staging: Staging
     measurements: Sequence[Measurement] = ()
 
     @property
     def origins(self) -> dict[str, Origin]:
-        blocks = (self.global_batch, self.batch, self.layout, self.model, self.rate)
+        blocks = (self.global_batch, self.batch, self.layout, self.model, self.rate, self.optimizer)
         return {path: origin for block in blocks for path, origin in block.origins.items()}
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        blocks = (self.global_batch, self.batch, self.model, self.layout, self.rate, self.timeline)
+        rates = (self.rate, self.optimizer, self.timeline, self.learning_rate)
+        blocks = (self.global_batch, self.batch, self.model, self.layout, *rates)
         return (*(problem for block in blocks for problem in block.problems), *self.staging.problems)
 
 
@@ -132,7 +145,20 @@ def _solve(
         global_batch=size,
         batch=batch,
         rate=rate,
+        optimizer=solve_optimizer(
+            recipe=recipe,
+            rate=rate.value,
+            total_samples=timeline.value.total_samples if timeline.value else None,
+            global_batch_size=size.value,
+        ),
         timeline=timeline,
+        learning_rate=solve_learning_rate(
+            recipe=recipe,
+            layout=layout.value,
+            rate=rate.value,
+            timeline=timeline.value,
+            global_batch_size=size.value,
+        ),
         staging=staging,
         measurements=measurements,
     )
@@ -204,7 +230,12 @@ def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Pr
     plan = RunPlan(
         recipe_name=recipe_name(recipe),
         semantics_hash=semantics_hash(
-            recipe=recipe, model=model, batch=batch, optimizer=optimizer, precision=precision
+            recipe=recipe,
+            model=model,
+            batch=batch,
+            optimizer=optimizer,
+            precision=precision,
+            stage_batches=parts.staging.batches,
         ),
         plan_hash="",
         verdict=memory.verdict,
@@ -213,9 +244,9 @@ def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Pr
         batch=batch,
         layout=layout,
         model=model,
-        optimizer=optimizer,
+        optimizer=parts.optimizer.value or optimizer,
         precision=precision,
-        learning_rate=_learning_rate(recipe, parts),
+        learning_rate=parts.learning_rate.value,
         memory=memory.plan,
         launch=launch_plan(recipe=recipe, cluster=cluster, layout=layout),
         data=data_block(recipe=recipe, timeline=timeline),
@@ -234,15 +265,8 @@ def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Pr
     return replace(plan, plan_hash=plan_hash(plan))
 
 
-def _learning_rate(recipe: Recipe, parts: _Parts) -> LearningRatePlan | None:
-    rate, timeline, size = parts.rate.value, parts.timeline.value, parts.global_batch.value
-    if rate is None or timeline is None or size is None:
-        return None
-    return learning_rate_plan(recipe=recipe, rate=rate, timeline=timeline, global_batch_size=size)
-
-
 def _origins(recipe: Recipe, parts: _Parts) -> dict[str, Origin]:
-    found = {**parts.origins, **optimizer_origins(recipe), **measured_origins(parts.budget)}
+    found = {**optimizer_origins(recipe), **parts.origins, **measured_origins(parts.budget)}
     rate, timeline, size = parts.rate.value, parts.timeline.value, parts.global_batch.value
     if rate is not None and timeline is not None and size is not None:
         found |= learning_rate_origins(recipe=recipe, timeline=timeline, global_batch_size=size)
@@ -263,7 +287,7 @@ def _refusal(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple
         "batch": parts.batch.value,
         "layout": parts.layout.value,
         "model": parts.model.value,
-        "learning_rate": _learning_rate(recipe, parts),
+        "learning_rate": parts.learning_rate.value,
         "memory": None,
         "time": None,
         "stages": None,

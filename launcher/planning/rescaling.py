@@ -1,4 +1,4 @@
-"""What else may follow the batch: betas, epsilon, weight decay, weight averages and warmup; advice, never applied.
+"""What else may follow the batch: betas, epsilon, weight decay, weight averages and warmup, as published.
 
 kappa stands for batch / reference batch throughout, dimensionless.
 """
@@ -6,15 +6,18 @@ kappa stands for batch / reference batch throughout, dimensionless.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import NamedTuple
 
 __all__ = [
     "AdamSettings",
+    "adam_beta_by_square_root_rule",
     "adam_by_square_root_rule",
     "beta_at_same_tokens",
     "beta_of_half_life",
     "exponential_warmup",
     "half_life_of_beta",
+    "largest_ratio_of_betas",
     "surge_scale",
     "untuned_warmup_steps",
     "weight_average_decay",
@@ -32,18 +35,36 @@ class AdamSettings(NamedTuple):
     epsilon: float
 
 
-def adam_by_square_root_rule(*, settings: AdamSettings, kappa: float) -> AdamSettings:
+def adam_by_square_root_rule(*, settings: AdamSettings, kappa: float | Fraction) -> AdamSettings:
     """Adam's settings at kappa times the batch, by the square-root rule from its stochastic differential equation.
 
     eta sqrt(kappa), 1 - kappa (1 - beta), epsilon / sqrt(kappa); only where kappa (1 - beta1) is below 1: for beta1 0.9
     below ten times the batch. Raises ValueError beyond.
     Source: Malladi et al. 2022, arXiv:2205.10287, definition 5.1.
     """
-    beta1, beta2 = 1 - kappa * (1 - settings.beta1), 1 - kappa * (1 - settings.beta2)
-    if beta1 <= 0 or beta2 <= 0:
-        raise ValueError(f"the square-root rule ends at {1 / (1 - min(settings[1:3])):g} times the batch")
+    bound = largest_ratio_of_betas(settings.beta1, settings.beta2)
+    if kappa >= bound:
+        raise ValueError(f"the square-root rule ends at {float(bound):g} times the batch")
+    beta1 = adam_beta_by_square_root_rule(beta=settings.beta1, kappa=kappa)
+    beta2 = adam_beta_by_square_root_rule(beta=settings.beta2, kappa=kappa)
     root = math.sqrt(kappa)
     return AdamSettings(settings.learning_rate * root, beta1, beta2, settings.epsilon / root)
+
+
+def adam_beta_by_square_root_rule(*, beta: float, kappa: float | Fraction) -> float:
+    """A moment's decay at kappa times the batch: 1 - kappa (1 - beta), of the decimal number that was written.
+
+    Source: as adam_by_square_root_rule.
+    """
+    return float(1 - Fraction(kappa) * (1 - Fraction(repr(beta))))
+
+
+def largest_ratio_of_betas(beta1: float, beta2: float) -> Fraction:
+    """The kappa at which the square-root rule ends, 1 / (1 - the smaller beta), exact: 10 for 0.9.
+
+    Source: as adam_by_square_root_rule.
+    """
+    return 1 / (1 - Fraction(repr(min(beta1, beta2))))
 
 
 def beta_at_same_tokens(*, beta: float, kappa: float) -> float:

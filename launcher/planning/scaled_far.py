@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from launcher.errors import Problem
+from launcher.planning.laws.step_law import LAW, batch_tokens
 from launcher.planning.model import sequence_tokens
 from launcher.planning.reference import Ratio
-from launcher.planning.scaling import Scale, scale_by, step_law_batch_tokens
+from launcher.planning.scaling import Scale, scale_by
 from launcher.planning.words import as_written
 from launcher.planning.yardstick import run_tokens
 from launcher.spec.recipe import Recipe
@@ -25,7 +26,7 @@ _RUNS = f"by our calculation from the 1,911 dense runs of {_STEP_LAW}"
 _ADAM = {"adam", "adamw", "adamw-8bit"}
 _LANGUAGE_MODELS = {"decoder", "moe"}
 
-_FITTED = (4 * 10**9, 10**11)
+_FITTED = next((axis.low, axis.high) for axis in LAW.axes if axis.name == "D")
 """Tokens of the runs that the Step Law was fitted to; it is asked up to ten times beyond."""
 
 _FARTHEST = {"lamb": (64, "You et al. 2019, arXiv:1904.00962: BERT from 512 to 32768")}
@@ -75,7 +76,7 @@ def _reasons(recipe: Recipe, *, batch: int, scale: Scale, ratio: Ratio) -> Itera
     best = _best_batch(recipe)
     if best is not None and kappa > 1 and rule in _LOSS_RISES and _tokens(recipe, batch) > best:
         yield (
-            f"{_tokens(recipe, batch)} tokens per step are more than the {best:.4g} that the Step Law finds best for "
+            f"{_tokens(recipe, batch)} tokens per step are more than the {best:.0f} that the Step Law finds best for "
             f"this run; beyond them the best rate grows no more ({_STEP_LAW})"
         )
 
@@ -114,7 +115,6 @@ def _saturating_is_better(recipe: Recipe, *, scale: Scale, ratio: Ratio, rate: f
     if ratio.unit == "samples":
         critical /= sequence_tokens(recipe) or 1
     other = scale_by("saturating", ratio=ratio, critical_batch=critical)
-    by_four, by_eight = _LOSS_RISES[scale.rule]
     return (
         Problem(
             code="scaling-saturates",
@@ -123,12 +123,20 @@ def _saturating_is_better(recipe: Recipe, *, scale: Scale, ratio: Ratio, rate: f
             message=f"the saturating rule, better founded here, would scale by {other:.4g} to {rate * other:.4g} "
             f"(the {scale.rule} rule: by {scale.factor:.4g} to {rate * scale.factor:.4g})",
             because=(
-                f"x4 ends {by_four} % above the best loss by {scale.rule} and 0.21 % by saturating, x8 {by_eight} % and 0.27 %: {_RUNS}",
-                f"critical batch {best:.4g} tokens = 0.58 x tokens of the run ** 0.571, alpha 0.75",
+                _regret(scale.rule),
+                f"critical batch {best:.0f} tokens = 0.58 x tokens of the run ** 0.571, alpha 0.75",
             ),
             hint="write optimizer.scaling: {rule: saturating, critical_batch_tokens: auto} to use it",
         ),
     )
+
+
+def _regret(rule: str) -> str:
+    by_four, by_eight = _LOSS_RISES[rule]
+    ours = (
+        f"x4 by {rule} ends {by_four} % above the best loss, by saturating 0.21 %; x8 {by_eight} % and 0.27 %"
+    )
+    return f"{ours} ({_RUNS})"
 
 
 def _best_batch(recipe: Recipe) -> float | None:
@@ -138,7 +146,7 @@ def _best_batch(recipe: Recipe) -> float | None:
     total = run_tokens(recipe)
     if total is None or not sequence_tokens(recipe) or not _FITTED[0] / 10 <= total <= _FITTED[1] * 10:
         return None
-    return step_law_batch_tokens(total_tokens=total)
+    return batch_tokens(tokens=float(total))
 
 
 def _tokens(recipe: Recipe, batch: int) -> int:

@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from launcher.planning.laws.step_law import batch_tokens
 from launcher.planning.reference import Ratio, batch_ratio, reference_of
 from launcher.planning.yardstick import run_tokens
 from launcher.spec.recipe import Recipe
@@ -18,13 +19,11 @@ __all__ = [
     "capped_scale",
     "critical_batch_tokens",
     "linear_scale",
-    "reference_batch",
     "rule_of",
     "saturating_scale",
     "scale_at",
     "scale_by",
     "sqrt_scale",
-    "step_law_batch_tokens",
 ]
 
 Number = int | float | Fraction
@@ -74,14 +73,6 @@ def saturating_scale(
     """
     b, b0, c = Fraction(batch), Fraction(reference_batch), Fraction(critical_batch)
     return math.pow(b * (b0 + c) / (b0 * (b + c)), alpha)
-
-
-def step_law_batch_tokens(*, total_tokens: Number) -> float:
-    """Batch with the lowest loss for a run of `total_tokens`, in tokens: 0.58 D ** 0.571.
-
-    Source: Li et al. 2025, arXiv:2503.04715 (Step Law); fitted to decoders of 0.2 to 1.1 B parameters under AdamW.
-    """
-    return 0.58 * math.pow(total_tokens, 0.571)
 
 
 class Scale(NamedTuple):
@@ -149,10 +140,4 @@ def critical_batch_tokens(recipe: Recipe) -> Fraction | None:
     if written != "auto":
         return None if written is None else written.number
     total = run_tokens(recipe)
-    return None if total is None else Fraction(step_law_batch_tokens(total_tokens=total))
-
-
-def reference_batch(recipe: Recipe) -> Fraction | None:
-    """Sequences per step at which the reference learning rate was tuned; None when not written or not known."""
-    reference = reference_of(recipe)
-    return None if reference is None else reference.sequences
+    return None if total is None else Fraction(batch_tokens(tokens=float(total)))

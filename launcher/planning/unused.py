@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from launcher.errors import Problem
+from launcher.planning.optimizer import SECOND_MOMENT
+from launcher.planning.rescale_problems import DECOUPLED
 from launcher.planning.words import as_yaml
 from launcher.spec.parallel import DataParallel, Parallel
 from launcher.spec.recipe import Recipe
@@ -25,7 +27,7 @@ class _Idle(NamedTuple):
 
 def no_effect(recipe: Recipe) -> tuple[Problem, ...]:
     """A warning for each written value that nothing reads."""
-    parts = (_of_schedule, _of_optimizer, _of_scaling, _of_data_parallel, _of_launch)
+    parts = (_of_schedule, _of_optimizer, _of_reference, _of_scaling, _of_data_parallel, _of_launch)
     found = [idle for part in parts for idle in part(recipe)]
     return tuple(
         Problem(
@@ -51,7 +53,11 @@ def _of_schedule(recipe: Recipe) -> Iterator[_Idle]:
         ratio = schedule.final_learning_rate_ratio
         yield _Idle("schedule.final_learning_rate_ratio", ratio, "schedule.decay is constant")
     has_reference = optimizer.reference_batch_size is not None or optimizer.reference_batch_tokens is not None
-    if schedule.warmup_keeps != "unit" and not has_reference:
+    if schedule.warmup_keeps != "unit" and schedule.warmup == "auto":
+        yield _Idle(
+            "schedule.warmup_keeps", schedule.warmup_keeps, "schedule.warmup: auto is made for this batch"
+        )
+    elif schedule.warmup_keeps != "unit" and not has_reference:
         yield _Idle("schedule.warmup_keeps", schedule.warmup_keeps, "no reference batch is written")
 
 
@@ -64,6 +70,21 @@ def _of_optimizer(recipe: Recipe) -> Iterator[_Idle]:
         yield _Idle("optimizer.momentum", optimizer.momentum, named)
     if optimizer.nesterov and optimizer.name not in _MOMENTUM:
         yield _Idle("optimizer.nesterov", True, named)
+
+
+def _of_reference(recipe: Recipe) -> Iterator[_Idle]:
+    optimizer, named = recipe.optimizer, f"optimizer.name is {recipe.optimizer.name}"
+    rescale = optimizer.rescale
+    no_batch = optimizer.reference_batch_size is None and optimizer.reference_batch_tokens is None
+    if optimizer.reference_sequence_length is not None and no_batch:
+        because = "no reference batch is written"
+        yield _Idle("optimizer.reference_sequence_length", optimizer.reference_sequence_length, because)
+    if rescale.betas != "none" and optimizer.name not in SECOND_MOMENT:
+        yield _Idle("optimizer.rescale.betas", rescale.betas, named)
+    if rescale.weight_decay != "none" and optimizer.name not in DECOUPLED:
+        yield _Idle("optimizer.rescale.weight_decay", rescale.weight_decay, named)
+    elif rescale.weight_decay != "none" and not optimizer.weight_decay:
+        yield _Idle("optimizer.rescale.weight_decay", rescale.weight_decay, "optimizer.weight_decay is 0")
 
 
 def _of_scaling(recipe: Recipe) -> Iterator[_Idle]:

@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from launcher.errors import Problem
-from launcher.planning.optimizer import second_moment_of
 from launcher.planning.reference import batch_ratio, reference_of
+from launcher.planning.rescaled import second_moment_at
 from launcher.planning.yardstick import Yardstick, needs_length, unknown_length
 from launcher.spec.recipe import Recipe
 from launcher.units import Amount
@@ -100,7 +100,8 @@ def _auto(recipe: Recipe, yardstick: Yardstick) -> tuple[Fraction, tuple[Problem
     steps = yardstick.total_samples / yardstick.batch
     if yardstick.clock is not None:
         steps = yardstick.clock.read(yardstick.total_samples, wanted="steps")
-    warmup = auto_warmup_steps(beta2=second_moment_of(recipe), total_steps=math.ceil(steps))
+    beta2 = second_moment_at(recipe, global_batch_size=yardstick.batch)
+    warmup = auto_warmup_steps(beta2=beta2, total_steps=math.ceil(steps))
     return yardstick.samples(_of(Fraction(warmup), "steps")) or Fraction(0), ()
 
 

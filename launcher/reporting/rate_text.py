@@ -5,6 +5,7 @@ from __future__ import annotations
 from launcher.planning.learning_rate import learning_rate_at
 from launcher.planning.warmup import who_keeps
 from launcher.reporting.glyphs import Glyphs
+from launcher.reporting.optimizer_text import optimizer_lines
 from launcher.spec.plan import LearningRatePlan, RunPlan
 from launcher.spec.recipe import Recipe
 from launcher.units import Amount, show_count, show_rate
@@ -25,6 +26,7 @@ def rate_lines(plan: RunPlan, recipe: Recipe, glyphs: Glyphs) -> list[str]:
     return [
         f"{_peak(rate)}; {_applied(plan, rate)}",
         *([] if rate.reference_learning_rate is None else [rate.reason]),
+        *optimizer_lines(plan.optimizer),
         _warmup(plan, rate, recipe),
         _decay(plan, rate, recipe),
         _points(rate, glyphs),

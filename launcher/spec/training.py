@@ -7,6 +7,7 @@ from launcher.spec.kinds import (
     Below1,
     Count,
     CountAmount,
+    FreeMapping,
     LengthAmount,
     NonNegative,
     Positive,
@@ -140,8 +141,12 @@ class Schedule:
     """What the learning rate is a function of. auto: tokens where stages change the sequence length, else samples."""
     first_step: Literal["one-batch", "zero"] = "one-batch"
     """one-batch: the step that brings the count to s trains at f(s); zero: at f of the count before."""
-    owner: Literal["auto", "runtime", "script"] | Annotated[str, "engine schedule"] = "auto"
-    """runtime, script or engine:NAME applies it. auto: the runtime where the script uses it, else the script."""
+    warmup_shape: Literal["linear", "log"] = "linear"
+    """log: DeepSpeed's own logarithmic warmup, for engine:NAME only."""
+    owner: Literal["auto", "runtime", "script"] | Annotated[str, "schedule owner"] = "auto"
+    """runtime, script, script:NAME or engine:NAME. auto: the runtime where the script uses it, else the script."""
+    arguments: FreeMapping = field(default_factory=dict)
+    """What script:NAME or engine:NAME is given over the plan's own, by that stack's names; the curve must stay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

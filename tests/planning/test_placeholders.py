@@ -12,12 +12,14 @@ PLAN = replace(
     sample_plans()["cpu-1x2"],
     evaluation={"every_steps": 100, "batch_size": None},
     checkpoint={"every_steps": 200, "directory": "checkpoints", "keep": None},
+    optimizer=replace(sample_plans()["cpu-1x2"].optimizer, weight_average_decay=0.9995),
 )
 VALUES = placeholder_values(PLAN, files=("deepspeed.json", "accelerate.json"))
 
 CONTRACT = """{micro_batch_size} {gradient_accumulation_steps} {gradient_accumulation_steps_all_ranks} {global_batch_size}
 {data_parallel_size} {world_size} {sequence_length} {hidden_size} {micro_batch_tokens} {global_batch_tokens} {total_steps}
 {warmup_steps} {peak_learning_rate} {final_learning_rate} {weight_decay} {gradient_clipping} {precision}
+{beta1} {beta2} {epsilon} {weight_average_decay}
 {activation_checkpointing} {seed} {plan} {run_dir} {deepspeed_config} {accelerate_config} {latest_checkpoint}
 {checkpoint_directory} {checkpoint_every_steps} {evaluation_every_steps}"""
 
@@ -57,6 +59,10 @@ def test_the_placeholders_are_those_of_the_contract():
         ("peak_learning_rate", "0.30000000000000004"),
         ("final_learning_rate", "3e-05"),
         ("weight_decay", "0.1"),
+        ("beta1", "0.9"),
+        ("beta2", "0.95"),
+        ("epsilon", "1e-08"),
+        ("weight_average_decay", "0.9995"),
         ("gradient_clipping", "1.0"),
         ("precision", "fp32"),
         ("activation_checkpointing", "none"),
