@@ -99,18 +99,22 @@ def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> Launc
     """
     from launcher.discovery.plugins import find_plugin
     from launcher.engines.formats.read_back import differences
+    from launcher.planning.stages.ledger import at_the_start
     from launcher.planning.support import unsupported
 
     refused = unsupported(recipe)
     if refused:
         raise PlanError(_located(refused, recipe), plan=plan.to_dict())
     names = tuple(hosts) or plan.launch.hosts or _host_names(plan.layout.num_nodes)
+    begins = at_the_start(plan)
     try:
-        rendered = find_plugin("launcher.engines", plan.launch.engine).render(plan, names)
-        bundle: LaunchBundle = find_plugin("launcher.executors", plan.launch.executor).render(plan, rendered)
+        rendered = find_plugin("launcher.engines", plan.launch.engine).render(begins, names)
+        bundle: LaunchBundle = find_plugin("launcher.executors", plan.launch.executor).render(
+            begins, rendered
+        )
     except EngineError as error:
         raise EngineError(_located(error.problems, recipe)) from None
-    wrong = differences(plan, bundle)
+    wrong = differences(begins, bundle)
     if wrong:
         raise EngineError(_located(wrong, recipe))
     return bundle

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from launcher.planning.scaling import ALPHA, rule_of
+from launcher.planning.stages.written import counts_tokens, stage_recipes
 from launcher.planning.stream import carries_state
 from launcher.spec.plan import BatchPlan, ModelPlan, OptimizerPlan, PrecisionPlan, RunPlan
 from launcher.spec.recipe import Recipe
@@ -18,11 +19,19 @@ from launcher.units import Amount
 __all__ = ["plan_hash", "semantics_hash"]
 
 _NOT_IN_PLAN_HASH = ("plan_hash", "verdict", "problems", "alternatives", "memory", "time")
+_MEANT = ("model", "data", "optimizer", "schedule", "precision", "loss", "seed")
+"""Further keys of a stage that are part of what it means, as they are of the run."""
 _COUNTS = ("num_parameters", "num_active_parameters", "num_trainable_parameters")
 
 
 def semantics_hash(
-    *, recipe: Recipe, model: ModelPlan, batch: BatchPlan, optimizer: OptimizerPlan, precision: PrecisionPlan
+    *,
+    recipe: Recipe,
+    model: ModelPlan,
+    batch: BatchPlan,
+    optimizer: OptimizerPlan,
+    precision: PrecisionPlan,
+    stage_batches: Sequence[BatchPlan] = (),
 ) -> str:
     """sha256 of what training means, as hexadecimal; what a lock and a resumed run compare.
 
@@ -38,8 +47,11 @@ def semantics_hash(
             **_fields(optimizer, without=("owner", "implementation")),
             "scaling": _scaling(recipe),
         },
-        "schedule": _fields(recipe.schedule, without=("owner",)),
-        "stages": _canonical(recipe.stages),
+        "schedule": {
+            **_fields(recipe.schedule, without=("owner",)),
+            "clock": "tokens" if counts_tokens(recipe) else "samples",
+        },
+        "stages": _stages(recipe),
         "loss": _fields(recipe.loss, without=("logits",)),
         "precision": _canonical(precision),
         "batch": {
@@ -50,7 +62,9 @@ def semantics_hash(
     }
     coupled = model.batch_coupled or model.dropout > 0 or recipe.model.attention_dropout
     if coupled or carries_state(model):
-        meaning["split"] = {"micro_batch_size": batch.micro_batch_size, "ranks": batch.data_parallel_size}
+        meaning["split"] = _split(batch)
+        if stage_batches:
+            meaning["splits"] = [_split(each) for each in stage_batches]
     return _digest(meaning)
 
 
@@ -62,12 +76,31 @@ def plan_hash(plan: RunPlan) -> str:
         key: value for key, value in plain["launch"].items() if key not in {"workdir", "hosts", "allocation"}
     }
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "paths"}
+    if plain["stages"] is not None:
+        plain["stages"] = [{**stage, "memory": None, "time": None} for stage in plain["stages"]]
     plain["origins"] = {
         path: {key: value for key, value in origin.items() if key != "file"}
         for path, origin in plain["origins"].items()
         if not path.startswith("memory.")
     }
     return _digest(plain)
+
+
+def _stages(recipe: Recipe) -> list[dict[str, Any]]:
+    """What the stages of a recipe mean, whatever notation they were written in: batch and length are filled in."""
+    return [
+        {
+            "until": _canonical(stage.written.until),
+            "global_batch_size": stage.global_batch_size,
+            "sequence_length": _canonical(stage.recipe.sequence_length),
+            **{name: _canonical(getattr(stage.written, name)) for name in _MEANT},
+        }
+        for stage in stage_recipes(recipe).value or ()
+    ]
+
+
+def _split(batch: BatchPlan) -> dict[str, int]:
+    return {"micro_batch_size": batch.micro_batch_size, "ranks": batch.data_parallel_size}
 
 
 def _model(model: ModelPlan) -> dict[str, Any]:

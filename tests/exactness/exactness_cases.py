@@ -26,7 +26,10 @@ SPLITS = {1: ((1, 12), (3, 4), (4, 3), (5, 3)), 2: ((2, 3), (6, 1), (4, 2))}
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One training; `variant` is sgd, adamw, clipped (sgd), or partial (sgd to the end of an epoch)."""
+    """One training; `variant` is sgd, adamw, clipped (sgd), or partial (sgd to the end of an epoch).
+
+    ramp: name of a list of stages in exactness_stages, which replaces micro-batch and accumulation.
+    """
 
     engine: str
     ranks: int
@@ -38,12 +41,19 @@ class Case:
     scalar: bool = False
     save: int | None = None
     resume: str | None = None
+    ramp: str | None = None
 
     @property
     def name(self) -> str:
         stage = "-fsdp" if self.fsdp else "" if self.stage is None else f"-zero{self.stage}"
-        split = f"{self.micro}x{self.accumulation}x{self.ranks}"
-        tail = "-saves" if self.save else "-resumes" if self.resume else ""
+        split = self.ramp or f"{self.micro}x{self.accumulation}x{self.ranks}"
+        tail = (
+            f"-saves-{self.save}"
+            if self.save
+            else f"-resumes-{Path(self.resume).stem}"
+            if self.resume
+            else ""
+        )
         return f"{self.engine}{stage}-{split}-{self.variant}{tail}"
 
     @property
@@ -132,7 +142,7 @@ def recipe_of(case: Case) -> dict:
     }
 
 
-def launch(cases: list[Case], folder: Path) -> None:
+def launch(cases: list[Case], folder: Path, *, recipe_of=recipe_of) -> None:
     """Trains all cases in one job, the rendered one of the first case; leaves a folder per case."""
     listed = []
     for case in cases:

@@ -23,6 +23,16 @@ def dataset():
     return rows
 
 
+def stream_of_tokens(length):
+    """480 tokens cut into rows of a length; every label is the token behind it, some are left out of the loss."""
+    source = torch.Generator().manual_seed(9)
+    tokens = torch.randint(0, VOCABULARY, (481,), generator=source)
+    labels = tokens[1:].clone()
+    labels[torch.rand(480, generator=source) < 0.2] = -100
+    rows = zip(tokens[:-1].view(-1, length), labels.view(-1, length), strict=True)
+    return [{"tokens": row, "labels": targets} for row, targets in rows]
+
+
 def collate(samples):
     """Right-padded; padding carries no label."""
     pad = nn.utils.rnn.pad_sequence

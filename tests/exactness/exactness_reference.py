@@ -14,12 +14,16 @@ def reference_rate(samples, total):
     return PEAK - (PEAK - FINAL * PEAK) * (samples - WARMUP) / (total - WARMUP)
 
 
-def train_reference(order, *, variant, steps):
-    """Parameters after some steps; order: the sample indices of every step. One sequence at a time."""
+def train_reference(order, *, variant, steps, rows_of=None, rates=None):
+    """Parameters after some steps; order: the sample indices of every step. One sequence at a time.
+
+    rows_of: dataset of a step, numbered from 0. rates: of every step; by reference_rate when None.
+    """
     rows, model = dataset(), build_model()
     optimizer = build_optimizer("adamw" if variant == "adamw" else "sgd", model.parameters(), PEAK)
     total, seen, norms = sum(len(indices) for indices in order), 0, []
-    for indices in order[:steps]:
+    for number, indices in enumerate(order[:steps]):
+        rows = rows if rows_of is None else rows_of(number)
         tokens = sum(int((rows[index]["labels"] != -100).sum()) for index in indices)
         for index in indices:
             (model(collate([rows[index]])).sum() / tokens).backward()
@@ -30,7 +34,7 @@ def train_reference(order, *, variant, steps):
                 parameter.grad *= min(1.0, CLIPPING / float(norm))
         seen += len(indices)
         for group in optimizer.param_groups:
-            group["lr"] = reference_rate(seen, total)
+            group["lr"] = reference_rate(seen, total) if rates is None else rates[number]
         optimizer.step()
         optimizer.zero_grad()
     return {name: value.detach() for name, value in model.named_parameters()}, norms

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
-from exactness_model import build_model, build_optimizer, collate, dataset
+from exactness_model import build_model, build_optimizer, collate, dataset, stream_of_tokens
 
 from launcher import runtime
 
@@ -65,7 +65,8 @@ def train(case):
     environ.pop("BATCHWRIGHT_PLAN_HASH", None)  # the launch is that of the first case
     plan = runtime.read_plan(environ)
     model = build_model()
-    resumed = torch.load(case["resume"]) if case["resume"] else None
+    kept = Path(case["resume"] or "")
+    resumed = torch.load(kept) if kept.suffix == ".pt" else None
     if resumed:
         model.load_state_dict(resumed["model"])
     optimizer = build_optimizer(case["optimizer"], model.parameters(), plan.learning_rate.peak_learning_rate)
@@ -75,8 +76,12 @@ def train(case):
     run = runtime.start(carrier, environ=environ)
     if resumed:
         run.load_state_dict(resumed["run"])
+    elif case["resume"]:
+        _, client = carrier.load_checkpoint(str(kept.parent), tag=kept.name)
+        run.load_state_dict(client["run"])
     order = []
-    for step in run.steps(dataset(), collate=collate):
+    lengths = {stage.batch.sequence_length for stage in plan.stages or ()}
+    for step in run.steps(stream_of_tokens if len(lengths) > 1 else dataset(), collate=collate):
         order.append([])
         for micro in step:
             order[-1].append(micro.indices)
@@ -84,7 +89,9 @@ def train(case):
             scalar = case["scalar"]  # the other form that backward takes
             run.backward((losses * micro.weight).sum() if scalar else losses, micro)
         run.apply(optimizer)
-        if case["save"] == step.number and run.rank == 0:
+        if case["save"] == step.number and plan.launch.engine == "deepspeed":
+            carrier.save_checkpoint(str(folder), tag="kept", client_state={"run": run.state_dict()})
+        elif case["save"] == step.number and run.rank == 0:
             state = {"model": model.module.state_dict(), "optimizer": optimizer.state_dict()}
             torch.save({**state, "run": run.state_dict()}, folder / "state.pt")
     (folder / f"order-{run.rank}.json").write_text(json.dumps(order))

@@ -11,6 +11,7 @@ from launcher.spec.launch import Launch
 from launcher.spec.marks import Mark
 from launcher.spec.model import Model
 from launcher.spec.parallel import DataParallel, Parallel
+from launcher.spec.recipe import Stage
 from launcher.spec.training import Checkpoint, Data, Loss, Optimizer, Scaling, Schedule
 from launcher.units import parse_amount
 
@@ -145,3 +146,19 @@ def test_identical_recipes_have_identical_plans():
 
     assert json.dumps(plan_of(RECIPE).to_dict()) == json.dumps(BEFORE.to_dict())
     assert len(BEFORE.plan_hash) == len(BEFORE.semantics_hash) == 64
+
+
+def test_the_split_of_a_stage_is_not_what_it_means():
+    """A run resumes inside a stage on another micro-batch; another batch, mark or length is another training."""
+    first = Stage(until=amount("100 samples"), global_batch_size=64)
+
+    def meaning(stage, **keys):
+        return plan_of(replace(RECIPE, stages=(stage, Stage()), **keys)).semantics_hash
+
+    same = meaning(first)
+    assert meaning(replace(first, micro_batch_size=4)) == same
+    assert meaning(replace(first, micro_batch_size=4, gradient_accumulation_steps=8)) == same
+    assert meaning(replace(first, global_batch_size=128)) != same
+    assert meaning(replace(first, until=amount("200 samples"))) != same
+    dropout = Model(dropout=0.1)
+    assert meaning(first, model=dropout) != meaning(replace(first, micro_batch_size=4), model=dropout)

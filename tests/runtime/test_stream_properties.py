@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from staged_plans import Leg, all_steps, staged
 
@@ -74,7 +74,6 @@ def order(num_samples, count, *, start=0):
 
 
 @given(st.data(), st.integers(1, 60))
-@settings(deadline=None)
 def test_a_ramp_reads_the_stream_in_order(data, num_samples):
     """Over all ranks and micro-steps a step reads exactly its slice of the stream, which goes on where it stopped."""
     plan = plan_with(data.draw, data.draw(ramps(lengths=False)), num_samples=num_samples)
@@ -90,7 +89,6 @@ def test_a_ramp_reads_the_stream_in_order(data, num_samples):
 
 
 @given(st.data(), st.integers(1, 12))
-@settings(deadline=None)
 def test_lengths_read_every_token_once(data, chunks):
     """With several lengths the tokens of all steps, one behind the other, are the chunks of the stream in order."""
     legs = data.draw(ramps(lengths=True))
@@ -112,7 +110,6 @@ def test_lengths_read_every_token_once(data, chunks):
 
 
 @given(st.data(), st.booleans())
-@settings(deadline=None)
 def test_a_run_resumes_on_any_split(data, lengths):
     """From the end of any step the rest is the same on other ranks and micro-batches, and the ledger finds its place."""
     legs, chunks = data.draw(ramps(lengths=lengths)), 7
@@ -129,7 +126,6 @@ def test_a_run_resumes_on_any_split(data, lengths):
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_the_rate_does_not_know_the_split(data):
     """By samples or by tokens, the rates of all steps are bit-equal on every split and number of ranks."""
     legs = data.draw(ramps(lengths=True))

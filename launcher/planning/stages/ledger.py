@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
 from launcher.planning.learning_rate import learning_rate_at, learning_rate_of_step
+from launcher.planning.schedulers.drawing import compiled_rate
 from launcher.spec.plan import BatchPlan, RunPlan, SchedulePlan, StagePlan
 
 __all__ = [
     "PlannedStep",
+    "at_the_start",
     "clock_count",
     "planned_rate",
     "rate_at",
@@ -62,6 +65,11 @@ def stages_of(plan: RunPlan) -> tuple[StagePlan, ...]:
     )
 
 
+def at_the_start(plan: RunPlan) -> RunPlan:
+    """The plan with the batch of its first stage: what an engine's files and a script's arguments are rendered from."""
+    return replace(plan, batch=stages_of(plan)[0].batch) if plan.stages else plan
+
+
 def step_at(plan: RunPlan, number: int) -> PlannedStep | None:
     """The optimizer step of a number, from 1; None beyond the end of the run."""
     total = plan.data.get("total_steps")
@@ -109,11 +117,16 @@ def clock_count(schedule: SchedulePlan, *, samples: int, tokens: int | None) -> 
     return Fraction(tokens, schedule.sequence_length)
 
 
-def planned_rate(plan: RunPlan, step: PlannedStep) -> float | None:
-    """Learning rate that the plan's curve has for a step; None where none is planned."""
+def planned_rate(plan: RunPlan, step: PlannedStep, *, skipped: int = 0) -> float | None:
+    """Learning rate that the plan's curve has for a step; None where none is planned.
+
+    skipped: earlier steps that changed nothing, as by overflow; another stack's scheduler does not count them.
+    """
     rates = plan.learning_rate
     if rates is None:
         return None
+    if rates.compiled is not None:
+        return compiled_rate(rates.compiled, peak=rates.peak_learning_rate, step=step.number - skipped)
     schedule = rates.schedule
     before = clock_count(schedule, samples=step.samples_before, tokens=step.tokens_before)
     after = clock_count(schedule, samples=step.samples_after, tokens=step.tokens_after)
@@ -126,6 +139,9 @@ def rate_at(plan: RunPlan, samples: int) -> float | None:
     rates = plan.learning_rate
     if rates is None:
         return None
+    if rates.compiled is not None:  # of the step that brings the count there
+        step = max(1, -(-samples // plan.batch.global_batch_size))
+        return compiled_rate(rates.compiled, peak=rates.peak_learning_rate, step=step)
     count = clock_count(rates.schedule, samples=samples, tokens=tokens_after(plan, samples))
     rate = learning_rate_at(schedule=rates.schedule, samples=count)
     return rate * _stage_with(plan, samples).learning_rate_scale
