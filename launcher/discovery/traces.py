@@ -12,7 +12,9 @@ from launcher.spec.trace_file import TraceFile
 __all__ = ["file_hash", "read_traces", "trace_folder"]
 
 
-_KEYS = frozenset(("module", "code", "request", "versions", "extends", "parts", "totals", "modules"))
+_KEYS = frozenset(
+    ("module", "code", "request", "versions", "extends", "parts", "totals", "modules", "coupled")
+)
 """Of a trace file, among others; a file without them is from another version."""
 
 

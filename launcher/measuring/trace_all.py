@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from launcher.measuring.trace_coupled import coupled_in
 from launcher.measuring.trace_extend import extended
 from launcher.measuring.trace_fit import Size
 from launcher.measuring.trace_kernels import building
@@ -39,6 +40,7 @@ class Bench:
     taken: Taken
     sample: Size | None = None
     blocks: bool = True
+    coupled: list[str] = field(default_factory=list)
     traced: dict[tuple[Size, int | None], StepTrace] = field(default_factory=dict)
 
     def trace(self, size: Size, *, layers: int | None = None) -> StepTrace:
@@ -95,7 +97,7 @@ class Bench:
             autocast=self.request["autocast"],
             frozen=tuple(self.request["frozen"]),
         )
-        self.sample = sample_size(batch)
+        self.sample, self.coupled = sample_size(batch), coupled_in(module)
         axes = tuple(name not in self.taken for name in _SIZES)
         if self.sample is not None:
             asked = Size(size.batch, size.length if self.extends(1) else self.sample.length)
@@ -132,6 +134,7 @@ def trace_module(request: Mapping[str, Any]) -> dict[str, Any]:
         },
         **extended(bench, size),
         "loss": step.loss,
+        "coupled": bench.coupled,
         "totals": _totals(step, optimizer, table),
         "modules": _modules(step, table),
         "optimizer": {**request["optimizer"], "how": optimizer.how},

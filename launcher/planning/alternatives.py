@@ -15,6 +15,8 @@ from launcher.planning.batch import (
     written_split,
 )
 from launcher.planning.changed import as_arguments, changed
+from launcher.planning.coupling.coupled import coupled_names
+from launcher.planning.coupling.ways import change_of_model, without_kept_model
 from launcher.planning.divisors import divisors
 from launcher.planning.layout import axes_of, solve_layout
 from launcher.planning.memory.budget import budget_of
@@ -98,9 +100,18 @@ def _offered(asked: _Asked, ways: Iterable[_Way]) -> dict[str, Alternative]:
     for way in ways:
         plan = _tried(asked, way)
         if plan is not None:
-            change, changes = as_arguments(way.keys), (*way.changes, *_idle_words(plan))
-            found.setdefault(change, Alternative(change=change, keeps=way.keeps, changes=changes, batch=plan))
+            change, changes, keeps = as_arguments(way.keys), (*way.changes, *_idle_words(plan)), way.keeps
+            if model := _change_of_model(asked, plan):
+                changes, keeps = (*changes, model), without_kept_model(keeps)
+            found.setdefault(change, Alternative(change=change, keeps=keeps, changes=changes, batch=plan))
     return found
+
+
+def _change_of_model(asked: _Asked, plan: BatchPlan) -> str:
+    """What the way makes of a batch-coupled model; a micro-batch that nobody wrote is no other one."""
+    micro = written_split(asked.recipe)[0] or plan.micro_batch_size
+    before = replace(plan, micro_batch_size=micro, data_parallel_size=asked.ranks, idle_slots=0)
+    return change_of_model(coupled=coupled_names(asked.recipe), before=before, after=plan)
 
 
 def _kept(asked: _Asked) -> tuple[str, str]:

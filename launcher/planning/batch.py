@@ -14,6 +14,8 @@ from launcher.planning.batch_problems import (
     tokens_not_whole,
     tokens_without_length,
 )
+from launcher.planning.coupling.choice import micro_batch_for_statistics, samples_needed
+from launcher.planning.coupling.coupled import coupled_names
 from launcher.planning.divisors import largest_divisor
 from launcher.planning.layout import axes_of
 from launcher.planning.memory.budget import Budget
@@ -146,7 +148,7 @@ def solve_batch(
         micro_batch_size=micro,
         gradient_accumulation_steps=accumulation,
         idle_slots=recipe.launch.runtime,
-        choose=None if budget is None else _chooser(budget),
+        choose=_chooser(recipe, ranks=ranks, budget=budget),
     )
     if split is None:
         refusal = not_divisible(
@@ -170,16 +172,20 @@ def solve_batch(
     )
 
 
-def _chooser(budget: Budget | MeasuredBudget) -> Callable[[int], int]:
-    """Largest divisor of a rank's sequences that fits; 1 where nothing does."""
+def _chooser(recipe: Recipe, *, ranks: int, budget: Budget | MeasuredBudget | None) -> Callable[[int], int]:
+    """Largest divisor of a rank's sequences that fits; 1 where nothing does. Batch norm gets its samples."""
+    needed = samples_needed(coupled=coupled_names(recipe), data_parallel_size=ranks)
 
     def choose(sequences: int) -> int:
-        if budget.usable is None:
-            return largest_divisor(number=sequences, cap=LARGEST_AUTO_MICRO_BATCH)
-        largest = budget.largest(sequences=sequences) or 1
-        if budget.layout.device_kind != "cpu" or budget.measurement is not None:
-            return largest
-        return largest_divisor(number=sequences, cap=min(largest, LARGEST_AUTO_MICRO_BATCH))
+        largest = None
+        if budget is not None and budget.usable is not None:
+            largest = budget.largest(sequences=sequences) or 1
+            if budget.layout.device_kind != "cpu" or budget.measurement is not None:
+                return largest
+        if needed > 1:
+            return micro_batch_for_statistics(sequences=sequences, needed=needed, largest=largest).size
+        cap = LARGEST_AUTO_MICRO_BATCH if largest is None else min(largest, LARGEST_AUTO_MICRO_BATCH)
+        return largest_divisor(number=sequences, cap=cap)
 
     return choose
 
@@ -192,10 +198,15 @@ def _origins(
     written_micro, written_accumulation = written_split(recipe)
     per_rank = micro * accumulation
     if written_micro is None and written_accumulation is None:
-        bound = f"up to {LARGEST_AUTO_MICRO_BATCH}"
-        if budget is not None and budget.usable is not None and layout.device_kind != "cpu":
-            bound = f"that fits {show_bytes(budget.usable)}"
-        micro_formula = f"largest divisor of {per_rank} {bound}; {_share(size, ranks)}"
+        usable = None if budget is None or layout.device_kind == "cpu" else budget.usable
+        needed = samples_needed(coupled=coupled_names(recipe), data_parallel_size=ranks)
+        if usable is not None:
+            words = f"largest divisor of {per_rank} that fits {show_bytes(usable)}"
+        elif needed > 1:
+            words = micro_batch_for_statistics(sequences=per_rank, needed=needed, largest=micro).words
+        else:
+            words = f"largest divisor of {per_rank} up to {LARGEST_AUTO_MICRO_BATCH}"
+        micro_formula = f"{words}; {_share(size, ranks)}"
     else:
         micro_formula = f"{_ceiling(plan)}{size} / ({accumulation} x {ranks}){')' if plan.idle_slots else ''}"
     accumulation_formula = f"{_ceiling(plan)}{size} / ({micro} x {ranks}){')' if plan.idle_slots else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from launcher.errors import Problem
+from launcher.planning.coupling.coupled import coupled_names, coupled_origins
 from launcher.planning.origins import default, derived, written_or
 from launcher.planning.solved import Solved
 from launcher.spec.marks import Origin
@@ -37,7 +38,7 @@ def solve_model(recipe: Recipe) -> Solved[ModelPlan]:
     """Dimensions of the model; those of a module are not known here."""
     problems = (*_choice_problems(recipe), *_missing_problems(recipe))
     if _taken_from_elsewhere(recipe.model):
-        return Solved(value=_as_written(recipe), problems=problems)
+        return Solved(value=_as_written(recipe), problems=problems, origins=coupled_origins(recipe))
     if recipe.model.kind not in TRANSFORMER_KINDS or recipe.hidden_size is None:
         return Solved(value=_as_written(recipe), problems=problems, origins=_written_origins(recipe))
     dims, dim_problems, origins = _transformer_dims(recipe, recipe.hidden_size)
@@ -201,7 +202,7 @@ def _plan(recipe: Recipe, dims: dict[str, int]) -> ModelPlan:
         kind=model.kind,
         hidden_size=recipe.hidden_size,
         vocab_size=model.vocab_size if model.kind in (*TOKEN_KINDS, "bag") else None,
-        batch_coupled=model.batch_coupled,
+        batch_coupled=coupled_names(recipe),
         dropout=model.dropout,
         others=others,
         **{name: dims.get(name, getattr(model, name)) for name in _DERIVED},
@@ -215,4 +216,5 @@ def _as_written(recipe: Recipe) -> ModelPlan:
 def _written_origins(recipe: Recipe) -> dict[str, Origin]:
     names = ("kind", "vocab_size", "dropout")
     found = {f"model.{name}": written_or(recipe.marks, f"model.{name}", default()) for name in names}
-    return {"model.hidden_size": written_or(recipe.marks, "hidden_size", default()), **found}
+    hidden = written_or(recipe.marks, "hidden_size", default())
+    return {"model.hidden_size": hidden, **found, **coupled_origins(recipe)}

@@ -8,6 +8,8 @@ from typing import Any
 from launcher.errors import Problem, WorldError
 from launcher.planning.stages.ledger import rate_at, tokens_after
 from launcher.planning.stream import carries_state
+from launcher.runtime.seen_split import refuse_another_model, seen_split
+from launcher.runtime.scaling_record import refuse_other_scaling, scaling_of
 from launcher.spec.plan import RunPlan
 
 __all__ = ["read_state", "refuse_difference", "state_of"]
@@ -25,13 +27,17 @@ def state_of(
         "factors": list(factors),
         "semantics_hash": plan.semantics_hash,
         "learning_rate": rate_at(plan, samples),
+        "scaling": scaling_of(plan),
         **({"split": _split(plan)} if carries_state(plan.model) else {}),
+        **({"seen_split": seen} if (seen := seen_split(plan)) else {}),
     }
 
 
 def read_state(plan: RunPlan, state: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state of state_of, if this plan means the same training. Raises WorldError[resume-differs]."""
     samples = state["samples"]
+    refuse_other_scaling(plan, state)
+    refuse_another_model(plan, state)
     if "split" in state:
         name, hint = "carried state of micro x accumulation x ranks", "resume it on the same split"
         refuse_difference(name, planned=_split(plan), found=state["split"], samples=samples, hint=hint)

@@ -9,6 +9,8 @@ from launcher.catalog.devices import DEVICES
 from launcher.planning.applied import applied_by, applied_problems
 from launcher.planning.batch import data_parallel_size, solve_batch, solve_global_batch
 from launcher.planning.changed import Key, as_arguments, changed
+from launcher.planning.coupling.coupled import coupled_names
+from launcher.planning.coupling.ways import change_of_model, without_kept_model
 from launcher.planning.fitting import fitting_problems
 from launcher.planning.layout import solve_layout
 from launcher.planning.memory.budget import Budget, budget_of
@@ -44,6 +46,7 @@ class _Tried:
 
     alternative: Alternative
     fits: bool
+    is_model_kept: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +96,7 @@ def find_ways_out(
             together = _together(asked, some)
             if together is not None:
                 found["together", str(number)] = together
-    ranked = sorted(found.values(), key=lambda tried: not tried.fits)
+    ranked = sorted(found.values(), key=lambda tried: (not tried.fits, not tried.is_model_kept))
     return tuple(tried.alternative for tried in ranked[:_MOST])
 
 
@@ -107,7 +110,8 @@ def _ways(asked: _Asked) -> Iterator[_Way]:
 
 def _together(asked: _Asked, ways: list[_Way]) -> _Tried | None:
     """The fewest leading ways that keep the gradient and together fit, each with the value that saves most."""
-    furthest = {tuple(path for path, _ in way.keys): way for way in ways if way.keeps == _EXACT}
+    ways = [way for way in ways if _is_exact(asked, way)]
+    furthest = {tuple(path for path, _ in way.keys): way for way in ways}
     keys: dict[str, object] = {}
     changes: list[str] = []
     for paths, way in furthest.items():
@@ -119,6 +123,12 @@ def _together(asked: _Asked, ways: list[_Way]) -> _Tried | None:
         if tried is not None:
             return tried if len(changes) > 1 else None  # one alone is offered already
     return None
+
+
+def _is_exact(asked: _Asked, way: _Way) -> bool:
+    """Whether a way keeps the gradient; another micro-batch of a batch-coupled model does not."""
+    splits = way.keys[0][0] == "micro_batch_size" and coupled_names(asked.recipe)
+    return way.keeps == _EXACT and not splits
 
 
 def _tried(asked: _Asked, way: _Way) -> _Tried | None:
@@ -148,10 +158,14 @@ def _tried(asked: _Asked, way: _Way) -> _Tried | None:
         return None
     peak = estimate.device.expected
     memory = {"peak_bytes": peak, "high_bytes": estimate.device.high, "verdict": verdict}
+    keeps, changes = way.keeps, way.changes
+    other = change_of_model(coupled=coupled_names(asked.recipe), before=asked.batch, after=batch)
+    if other:
+        keeps, changes = without_kept_model(keeps), (*changes, other)
     alternative = Alternative(
-        change=as_arguments(way.keys), keeps=way.keeps, changes=way.changes, batch=batch, memory=memory
+        change=as_arguments(way.keys), keeps=keeps, changes=changes, batch=batch, memory=memory
     )
-    return _Tried(alternative=alternative, fits=verdict == "fits")
+    return _Tried(alternative=alternative, fits=verdict == "fits", is_model_kept=not other)
 
 
 def _other_micro_batches(asked: _Asked) -> Iterator[_Way]:

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
 from averaging import averages
+from batch_norms import batch_norms
 from documented_example import documented_example
 from dummies import dummy_schedules, loss_over_sequence_ranks
 from gradients import ACCUMULATION, gradients, rates_of_engine
@@ -47,6 +48,7 @@ def main(path):
         "engine schedule": ENGINE_SCHEDULE,
         "skipping": skipped_steps(accelerator, engine_schedule),
         "averages": averages(accelerator),
+        "batch norms": batch_norms(),
         "sequence-parallel loss": loss_over_sequence_ranks(accelerator),
         "dummies": dummy_schedules(),  # last: it makes another Accelerator
     }
