@@ -30,6 +30,7 @@ from launcher.engines.formats.accelerate_json import (
 from launcher.engines.formats.deepspeed_json import deepspeed_text
 from launcher.engines.formats.deepspeed_limits import OWNED_KEYS as OWNED_DEEPSPEED_KEYS
 from launcher.engines.formats.deepspeed_limits import deepspeed_limits
+from launcher.engines.formats.deepspeed_scheduler import owned_keys
 from launcher.engines.formats.environment import (
     deepspeed_accelerator,
     environment,
@@ -106,7 +107,11 @@ class Accelerate:
         if uses_deepspeed(plan):
             deepspeed = (
                 *deepspeed_limits(plan),
-                *key_problems(launch.native_deepspeed, OWNED_DEEPSPEED_KEYS, path="launch.native.deepspeed"),
+                *key_problems(
+                    launch.native_deepspeed,
+                    owned_keys(plan, OWNED_DEEPSPEED_KEYS),
+                    path="launch.native.deepspeed",
+                ),
             )
         else:
             deepspeed = (

@@ -29,6 +29,7 @@ from launcher.engines.formats.deepspeed_pdsh import (
     unquoted_words,
     wants_pdsh,
 )
+from launcher.engines.formats.deepspeed_scheduler import owned_keys
 from launcher.engines.formats.environment import (
     deepspeed_accelerator,
     environment,
@@ -103,7 +104,9 @@ class DeepSpeed:
             *deepspeed_limits(plan),
             *argument_problems(launch, values),
             *environment_problems(plan, values),
-            *key_problems(launch.native_deepspeed, OWNED_KEYS, path="launch.native.deepspeed"),
+            *key_problems(
+                launch.native_deepspeed, owned_keys(plan, OWNED_KEYS), path="launch.native.deepspeed"
+            ),
             *flag_problems(launch.native_argv, owned | (_RUNNERS_FLAGS if several and not itself else {})),
             *unused_problems({"accelerate": launch.native_accelerate}, engine=self.name),
             *(unquoted_words(plan, values) if itself else ()),

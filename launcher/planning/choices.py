@@ -55,12 +55,12 @@ def choice_problems(recipe: Recipe) -> tuple[Problem, ...]:
                 hint="use data.kind: map where the data allows it",
             )
         )
-    if owner not in {"auto", "runtime", "script"} and not owner.startswith("engine:"):
+    if owner not in {"auto", "runtime", "script"} and not owner.startswith(("engine:", "script:")):
         found.append(
             Problem(
                 code="bad-choice",
                 path="schedule.owner",
-                message=f"`schedule.owner: {owner}` is not one of runtime, script, engine:NAME",
+                message=f"`schedule.owner: {owner}` is not one of runtime, script, script:NAME, engine:NAME",
                 hint="write schedule.owner: runtime, or drop it",
             )
         )

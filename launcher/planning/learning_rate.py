@@ -19,7 +19,8 @@ def learning_rate_at(*, schedule: SchedulePlan, samples: int | Fraction) -> floa
     warmup = schedule.warmup_samples
     if samples < warmup:
         start = schedule.start_learning_rate
-        return start + (schedule.peak_learning_rate - start) * float(samples / warmup)
+        share = _log_share(schedule, samples) if schedule.warmup_shape == "log" else float(samples / warmup)
+        return start + (schedule.peak_learning_rate - start) * share
     return _after_warmup(schedule=schedule, samples=samples)
 
 
@@ -34,6 +35,16 @@ def learning_rate_of_step(
     if schedule.first_step == "one-batch":
         return learning_rate_at(schedule=schedule, samples=samples_after)
     return learning_rate_at(schedule=schedule, samples=samples_after - global_batch_size)
+
+
+def _log_share(schedule: SchedulePlan, samples: int | Fraction) -> float:
+    """Share of the way to the peak in a logarithmic warmup: ln(1 + steps) / ln(warmup), at most 1.
+
+    Source: deepspeed@0.19.8 runtime/lr_schedules.py:WarmupLR._get_gamma.
+    """
+    one = schedule.warmup_step_samples
+    assert one is not None
+    return min(1.0, math.log(1 + samples / one) / math.log(max(2.0, float(schedule.warmup_samples / one))))
 
 
 def _after_warmup(*, schedule: SchedulePlan, samples: int | Fraction) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 from launcher.planning.learning_rate import learning_rate_of_step
@@ -53,6 +54,8 @@ def learning_rate_plan(
 ) -> LearningRatePlan:
     """The block as it is shown: exact lengths floored, steps as ceilings."""
     schedule = schedule_plan(recipe=recipe, rate=rate, timeline=timeline)
+    if recipe.schedule.warmup_shape == "log":
+        schedule = replace(schedule, warmup_shape="log", warmup_step_samples=global_batch_size)
     return LearningRatePlan(
         scaling_rule=rate.rule,
         scale=rate.scale,

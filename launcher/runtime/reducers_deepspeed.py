@@ -10,6 +10,7 @@ from launcher.planning.accumulation import Reducer as Division
 from launcher.planning.stages.ledger import stages_of
 from launcher.runtime.reducers import as_number, world_of_torch
 from launcher.runtime.reducers_accelerate import accelerator_differences
+from launcher.runtime.stack_rates import scheduler_differences
 from launcher.spec.plan import BatchPlan, RunPlan
 
 __all__ = ["DeepSpeed"]
@@ -41,13 +42,7 @@ class DeepSpeed:
         for name, planned, found in (*self._split(self._start(plan)), *self._settings(plan)):
             if planned != found:
                 yield f"planned {name} {planned}, found {found} in DeepSpeed's engine"
-        if (
-            plan.learning_rate
-            and plan.learning_rate.owner == "runtime"
-            and self.engine.lr_scheduler is not None
-        ):
-            name = type(self.engine.lr_scheduler).__name__
-            yield f"planned learning rate of the runtime, found scheduler {name} in DeepSpeed's engine"
+        yield from scheduler_differences(plan, self.engine.lr_scheduler)
         import deepspeed
 
         if deepspeed.__version__.split("+")[0] in WRONG_VERSIONS:

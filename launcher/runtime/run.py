@@ -10,18 +10,20 @@ from launcher.errors import Problem, WorldError
 from launcher.planning.accumulation import loss_scale
 from launcher.planning.stages.ledger import PlannedStep, planned_rate, rate_at, step_at
 from launcher.runtime.agreeing import agree_on_samples
-from launcher.runtime.group_rates import GroupRates
+from launcher.runtime.group_rates import group_rates_of
 from launcher.runtime.handshake import agreement, prove
 from launcher.runtime.log_entry import log_entry
 from launcher.runtime.losses import summed
+from launcher.runtime.noise import NoiseMeter
 from launcher.runtime.probing import Probe
 from launcher.runtime.progress import Progress
 from launcher.runtime.reducers import Reducer, reducer_of
 from launcher.runtime.stability import clips, stability_of
+from launcher.runtime.stack_rates import StackRates
 from launcher.runtime.staging import Staging, begins_at
 from launcher.runtime.state import read_state, state_of
 from launcher.runtime.steps import MicroBatch, Share, Step, misused
-from launcher.runtime.totals import global_sum
+from launcher.runtime.totals import global_sum, global_sums
 from launcher.runtime.vitals import Vitals
 from launcher.runtime.world import World, read_plan, read_world
 from launcher.spec.plan import RunPlan
@@ -60,6 +62,7 @@ class Run:
         """Sequences consumed by the whole job so far."""
         self._reducer = reducer
         self._vitals = Vitals(plan, world=world, reducer=reducer)
+        self._noise = NoiseMeter(plan, reducer=reducer)
         self._staging = Staging(plan, reducer=reducer)
         self._number = 0
         self._step: Step | None = None
@@ -69,9 +72,8 @@ class Run:
         self._num_samples: int | None = None
         self._progress: Progress | None = None
         self._probe = None if world.probe is None else Probe(world.probe, plan=plan, world=world)
-        rates = plan.learning_rate
-        owned = rates is not None and rates.owner == "runtime"
-        self._rates = GroupRates(peak=rates.peak_learning_rate) if rates and owned else None
+        self._rates = group_rates_of(plan)
+        self._stack = StackRates(plan)
 
     def learning_rate_at(self, samples: int) -> float | None:
         """The plan's learning rate with `samples` sequences seen; None when the plan has none."""
@@ -96,6 +98,7 @@ class Run:
         """
         if start is not None:
             self.samples, self._number = start, begins_at(self.plan, start) - 1
+            self._rates = self._rates.going_on() if self._rates and start else self._rates
         share = Share(
             self.plan,
             rank=self.rank,
@@ -120,6 +123,7 @@ class Run:
             self._progress = Progress(
                 self.folder, total_steps=total, resumed=resumed, stability=stability_of(self.plan)
             )
+            self._noise.opens(self.folder, resumed=resumed)
         while planned := step_at(self.plan, self._number + 1):
             yield self._prepare(share, planned)
             if self._step is not None:
@@ -141,7 +145,9 @@ class Run:
         micro.went_backward = True
         self._loss = self._loss + total.detach().double()
         self._vitals.pulse.backward_begins()
+        self._noise.before_backward(micro)
         self._reducer.backward(total * self._scale(step))
+        self._noise.after_backward(micro)
         if not micro.is_last:
             self._reducer.count()
         self._vitals.pulse.backward_ended()
@@ -156,12 +162,17 @@ class Run:
             raise misused("run.apply comes after all micro-batches of a step")
         self._vitals.pulse.enters("optimizer")
         groups = self._reducer.groups(optimizer)
-        planned = planned_rate(self.plan, at)
+        planned = planned_rate(self.plan, at, skipped=self._stack.skipped)
         if self._rates is not None and planned is not None:
             self._rates.apply(groups, learning_rate=planned)
+        self._stack.check(groups, planned=planned, step=at.number)
+        used = float(groups[0]["lr"])  # an engine that owns its schedule moves on inside its step
+        self._noise.before_step()
         norm, skipped = self._reducer.step(optimizer, clip=self.plan.optimizer.gradient_clipping)
-        own = self._loss + 0  # the sum below is taken in place
-        total = global_sum(self._loss, reducer=self._reducer)
+        self._stack.skipped += skipped
+        own = self._loss
+        total, *shares = global_sums((own, *self._noise.shares()), reducer=self._reducer)
+        noise = self._noise.stepped(shares, norm=norm, skipped=skipped)
         self.samples, self._number, self._step = step.samples_after, step.number, None
         if self._progress:
             self._progress.step(
@@ -172,13 +183,15 @@ class Run:
                     weight=step.total_weight,
                     seconds=time.perf_counter() - self._began,
                     loss=total / step.total_weight if step.total_weight else 0.0,
-                    learning_rate=float(groups[0]["lr"]),
+                    learning_rate=used,
                     planned_learning_rate=planned,
                     gradient_norm=norm,
                     clipped=clips(self.plan, norm),
                     skipped=skipped,
                 )
             )
+            if noise:
+                self._progress.say(noise)
         self._vitals.stepped(step.number, loss=total, own=own, skipped=skipped)
         if self._probe and not skipped:
             self._probe.stepped(rank=self.rank, world_size=self.world_size)
@@ -194,20 +207,23 @@ class Run:
         Raises WorldError[loss-not-finite] when the last step has left parameters that are not worth keeping.
         """
         self._vitals.refuse_to_save()
-        return state_of(
+        state = state_of(
             self.plan,
             samples=self.samples,
             steps=self._number,
             num_samples=self._num_samples,
             factors=(self._rates and self._rates.factors) or (),
         )
+        return {**state, **self._noise.state(), "skipped_steps": self._stack.skipped}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where `state_dict` was taken. Raises WorldError[resume-differs] when that was another training."""
         state = read_state(self.plan, state)
+        self._noise.resume(state)
         self.samples, self._number, self._num_samples = state["samples"], state["steps"], state["num_samples"]
-        if self._rates is not None and state["factors"]:
-            self._rates = GroupRates(peak=self._rates.peak, factors=state["factors"])
+        self._stack.skipped = int(state.get("skipped_steps", 0))
+        if self._rates is not None and self._number:
+            self._rates = self._rates.going_on(state["factors"])
 
     def _prepare(self, share: Share, planned: PlannedStep) -> Step:
         self._began = time.perf_counter()
@@ -226,6 +242,7 @@ class Run:
             accumulating=self._reducer.accumulating,
             resets_state=share.resets_state(here),
         )
+        self._noise.begins(self._step, own_weight=weight)
         return self._step
 
     def _scale(self, step: Step) -> float:

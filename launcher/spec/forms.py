@@ -27,8 +27,15 @@ FORMS: dict[str, Form] = {
         "package.file:function",
         r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*$",
     ),
+    "step schedule": Form(
+        "a step schedule such as `0:768 250B:1536`",
+        "0:768 250B:1536",
+        r"^\s*[^\s,:]+:[^\s,:]+([\s,]+[^\s,:]+:[^\s,:]+)*[\s,]*$",
+    ),
     "signal": Form("a signal and seconds such as `TERM@120`", "TERM@120", r"^[A-Z0-9]+(@[0-9]+)?$"),
-    "engine schedule": Form(
-        "`engine:NAME` such as `engine:WarmupDecayLR`", "engine:WarmupDecayLR", r"^engine:\w+$"
+    "schedule owner": Form(
+        "`script:NAME` or `engine:NAME` such as `engine:WarmupDecayLR`",
+        "engine:WarmupDecayLR",
+        r"^(engine|script):\w+$",
     ),
 }

@@ -1,7 +1,7 @@
 """The learning rate as it was decided: the curve, its lengths, and the words in which another stack is told of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -27,6 +27,9 @@ class SchedulePlan:
     """What the rate is a function of. tokens: a sample above is `sequence_length` tokens, whatever a stage's length."""
     sequence_length: int | None = None
     """Tokens that count as one sample on the clock of tokens; None on that of samples."""
+    warmup_shape: Literal["linear", "log"] = "linear"
+    warmup_step_samples: int | None = None
+    """Samples of one step of a logarithmic warmup, which is a function of steps; None for a linear one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ class CompiledSchedule:
     """Its name there: WarmupDecayLR, cosine."""
     arguments: Mapping[str, Any]
     """What it is given, by that stack's own names."""
+    handed: Mapping[str, Any] = field(default_factory=dict)
+    """What the script hands to Accelerate's DummyScheduler, so that DeepSpeed gets `arguments`; else empty."""
     calls_per_step: int = 1
     """How often the stack advances the scheduler in one optimizer step."""
     lag_steps: int = 0

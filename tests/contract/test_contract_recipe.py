@@ -157,6 +157,7 @@ schedule: {decay: wsd, decay_length: 10 %, decay_shape: sqrt}
 schedule: {first_step: zero}
 schedule: {owner: script}
 schedule: {owner: engine:WarmupDecayLR}
+schedule: {owner: script:transformers, arguments: {num_training_steps: 1000}}
 stages: [{until: 1K samples, optimizer: {learning_rate: 1e-4}, micro_batch_size: 2}, {precision: fp32}]
 precision: {compute: bf16, parameter_dtype: fp32, gradient_dtype: bf16, reduce_dtype: fp32, master_weights: true}
 precision: {compute: fp16, autocast: true, loss_scale: {initial: 65536}}
@@ -199,6 +200,7 @@ CHOICES = {
     "schedule.decay_shape": "linear sqrt",
     "schedule.clock": "samples tokens",
     "schedule.first_step": "one-batch zero",
+    "schedule.warmup_shape": "linear log",
     "precision": "fp32 fp16 bf16 fp8",
     "activation_checkpointing": "none selective full",
     "attention": "eager sdpa flash",
@@ -241,7 +243,7 @@ def test_choices(path, word):
 def test_stages_take_every_key_below_the_three_numbers():
     """A stage may override any key that stands below the three numbers in the contract."""
     names = [key.name for key in section_of(Recipe).keys]
-    stage = section_of(Recipe).key("stages").shape.item
+    stage = section_of(Recipe).key("stages").shape.options[0].item
     below = set(names[names.index("hidden_size") + 1 :]) - {"stages"}
     assert below <= {key.name for key in stage.keys}
 

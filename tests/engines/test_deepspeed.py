@@ -132,7 +132,6 @@ def test_the_scripts_optimizer_is_in_no_file():
         ({"precision": {"compute": "bf16", "master_weights": False}}, "precision.master_weights"),
         ({"precision": {"compute": "bf16", "autocast": True}}, "precision.autocast"),
         ({"precision": {"compute": "bf16", "gradient_dtype": "fp32"}}, "precision.gradient_dtype"),
-        ({"learning_rate": {"owner": "engine:WarmupLR"}}, "schedule.owner"),
     ],
 )
 def test_what_deepspeed_cannot_do_on_cpu_is_refused_when_planning(changes, path):

@@ -21,7 +21,8 @@ CONTRACT = """{micro_batch_size} {gradient_accumulation_steps} {gradient_accumul
 {warmup_steps} {peak_learning_rate} {final_learning_rate} {weight_decay} {gradient_clipping} {precision}
 {beta1} {beta2} {epsilon} {weight_average_decay}
 {activation_checkpointing} {seed} {plan} {run_dir} {deepspeed_config} {accelerate_config} {latest_checkpoint}
-{checkpoint_directory} {checkpoint_every_steps} {evaluation_every_steps}"""
+{checkpoint_directory} {checkpoint_every_steps} {evaluation_every_steps}
+{scheduler_name} {scheduler_warmup_steps} {scheduler_total_steps} {scheduler_arguments}"""
 
 
 def filled(text, values=VALUES):

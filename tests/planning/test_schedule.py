@@ -314,7 +314,7 @@ def test_the_final_rate():
         ("auto", True, "runtime"),
         ("auto", False, "script"),
         ("script", True, "script"),
-        ("engine:WarmupLR", False, "engine:WarmupLR"),
+        ("script:trainer", False, "script:trainer"),
     ],
 )
 def test_owner(owner, runtime, expected):

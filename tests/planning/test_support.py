@@ -14,7 +14,6 @@ from launcher.units import parse_amount
 
 USES = {
     "data.kind": {"data": Data(kind="stream"), "launch": Launch(runtime=True)},
-    "schedule.owner": {"schedule": Schedule(owner="engine:WarmupDecayLR")},
     "cluster.nodes": {"cluster": Cluster(nodes="2..4")},
     "cluster.groups": {"cluster": Cluster(groups=(Group(nodes=1, devices_per_node=1, device="cpu"),))},
     "parallel.virtual_pipeline": {"parallel": Parallel(virtual_pipeline=2)},

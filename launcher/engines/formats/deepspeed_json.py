@@ -1,4 +1,4 @@
-"""DeepSpeed's JSON for a plan, complete: no "auto", no scheduler, an optimizer only where DeepSpeed owns it.
+"""DeepSpeed's JSON for a plan, complete: no "auto", an optimizer and a scheduler only where DeepSpeed owns them.
 
 Three defaults of DeepSpeed 0.19.8 that would train something else than planned are written out: gradient_clipping
 (1.0 where the key is absent), zero_force_ds_cpu_optimizer (refuses the script's optimizer beside offload) and
@@ -16,6 +16,7 @@ from math import log2
 from typing import Any
 
 from launcher.engines.formats.deepspeed_optimizer import optimizer_block
+from launcher.engines.formats.deepspeed_scheduler import scheduler_block
 from launcher.engines.formats.native import merged
 from launcher.planning.buckets import bucket_elements
 from launcher.spec.plan import PrecisionPlan, RunPlan
@@ -59,7 +60,10 @@ def deepspeed_config(plan: RunPlan) -> dict[str, Any]:
     }
     if plan.optimizer.owner == "engine":
         config["optimizer"] = optimizer_block(plan)
-    return merged(config, plan.launch.native_deepspeed)
+    scheduler = scheduler_block(plan)
+    if scheduler is None:
+        return merged(config, plan.launch.native_deepspeed)
+    return {**merged(config, plan.launch.native_deepspeed), "scheduler": scheduler}
 
 
 def zero_stage(plan: RunPlan) -> int:

@@ -33,7 +33,7 @@ OWNED_KEYS = {
     "gradient_allreduce_op": _MEAN,
     "gradient_clipping": "write optimizer.gradient_clipping",
     "optimizer": "write optimizer, with owner: engine",
-    "scheduler": "write schedule",
+    "scheduler": "write schedule, with owner: engine:WarmupDecayLR",
     "zero_optimization.stage": "write parallel.data.stage",
     "zero_optimization.offload_optimizer.device": "write parallel.data.offload",
     "zero_optimization.offload_param.device": "write parallel.data.offload",

@@ -29,15 +29,6 @@ def common_limits(plan: RunPlan) -> tuple[Problem, ...]:
         found.append(
             cannot("precision", "`precision: fp8` does not exist on CPU", hint="write precision: bf16")
         )
-    owner = plan.learning_rate.owner if plan.learning_rate else ""
-    if owner.startswith("engine"):
-        found.append(
-            cannot(
-                "schedule.owner",
-                f"`schedule.owner: {owner}` is rendered by no engine yet",
-                hint="write schedule.owner: runtime, or script",
-            )
-        )
     return tuple(found)
 
 

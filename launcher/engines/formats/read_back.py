@@ -35,7 +35,7 @@ def differences(plan: RunPlan, bundle: LaunchBundle) -> tuple[Problem, ...]:
     """Everything in files, commands and environment that is not what the plan says; placed in a folder or not."""
     started = bundle.nodes or bundle.commands
     found = [
-        *_json_differences(DEEPSPEED_FILE, bundle, expected_deepspeed(plan), plan.launch.native_deepspeed),
+        *_json_differences(DEEPSPEED_FILE, bundle, expected_deepspeed(plan), _native_deepspeed(plan)),
         *_json_differences(ACCELERATE_FILE, bundle, expected_accelerate(plan), plan.launch.native_accelerate),
         *(difference for command in started for difference in _command_differences(plan, command, bundle)),
     ]
@@ -73,7 +73,7 @@ def expected_deepspeed(plan: RunPlan) -> dict[str, Any]:
         "gradient_clipping": optimizer.gradient_clipping or 0.0,
         "prescale_gradients": None,
         "gradient_predivide_factor": None,
-        "scheduler": None,
+        **_expected_scheduler(plan),
         "zero_optimization.stage": layout.zero_stage if layout.data_strategy == "zero" else 0,
         "zero_optimization.offload_optimizer.device": "none" if layout.offload == "none" else "cpu",
         "zero_optimization.offload_param.device": "cpu" if layout.offload == "parameters" else "none",
@@ -84,6 +84,24 @@ def expected_deepspeed(plan: RunPlan) -> dict[str, Any]:
         else None,
         "optimizer.params.weight_decay": optimizer.weight_decay if built else None,
     }
+
+
+def _expected_scheduler(plan: RunPlan) -> dict[str, Any]:
+    """Every parameter of DeepSpeed's own scheduler, and the shape of its warmup among them."""
+    compiled = plan.learning_rate.compiled if plan.learning_rate else None
+    if compiled is None or not plan.learning_rate or not plan.learning_rate.owner.startswith("engine:"):
+        return {"scheduler": None}
+    assert compiled.arguments["warmup_type"] in {"linear", "log"}
+    params = {f"scheduler.params.{key}": value for key, value in compiled.arguments.items()}
+    return {"scheduler.type": plan.learning_rate.owner.removeprefix("engine:"), **params}
+
+
+def _native_deepspeed(plan: RunPlan) -> Mapping[str, Any]:
+    """Without a scheduler that the plan owns: what was written of it is in the plan, "auto" filled in."""
+    native = plan.launch.native_deepspeed
+    if "scheduler" not in native or not plan.learning_rate or plan.learning_rate.compiled is None:
+        return native
+    return {key: value for key, value in native.items() if key != "scheduler"}
 
 
 def expected_accelerate(plan: RunPlan) -> dict[str, Any]:
