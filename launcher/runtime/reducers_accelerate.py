@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -75,10 +77,23 @@ def accelerator_differences(accelerator: Any, plan: RunPlan) -> Iterator[str]:
         )
 
 
+def _wrapped(model: Any) -> Any:
+    """The DistributedDataParallel around a model, or the model itself where there is none.
+
+    Accelerate keeps the bare one in its list, whose no_sync would do nothing: every micro-batch would be reduced.
+    Source: accelerate@1.15.0 accelerator.py:Accelerator.prepare_model appends before it wraps, and keeps no wrapper.
+    """
+    wrapper = getattr(sys.modules.get("torch.nn.parallel.distributed"), "DistributedDataParallel", None)
+    if wrapper is None or isinstance(model, wrapper):
+        return model
+    around = (each for each in gc.get_objects() if issubclass(type(each), wrapper))
+    return next((each for each in around if each.module is model), model)
+
+
 def _prepared_model(accelerator: Any) -> Any:
     models = list(accelerator._models)  # noqa: SLF001  # there is no public list
     if len(models) == 1:
-        return models[0]
+        return _wrapped(models[0])
     hint = "runtime.start(accelerator, model=model) after accelerator.prepare"
     message = f"the Accelerator has prepared {len(models)} models, and one is trained"
     raise WorldError([Problem(code="loop-misused", message=message, hint=hint)])

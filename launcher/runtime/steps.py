@@ -24,11 +24,20 @@ class MicroBatch:
 
     batch: what `collate` made of the samples; its length is always the micro_batch_size of the step's stage.
     indices: places in the dataset of its sequences, idle slots left out.
+    loss_weight: of its sequences together; of the first micro-batch of a step only.
     """
 
     def __init__(
-        self, *, batch: Any, weight: Any, indices: tuple[int, ...], number: int, is_last: bool
+        self,
+        *,
+        batch: Any,
+        weight: Any,
+        indices: tuple[int, ...],
+        number: int,
+        is_last: bool,
+        loss_weight: float = 0.0,
     ) -> None:
+        self.loss_weight = loss_weight
         self.batch, self.indices, self.number, self.is_last = batch, indices, number, is_last
         self.weights = weight
         self.weight_was_read = False
@@ -167,6 +176,7 @@ class Share:
             weight=torch.tensor([1.0] * len(samples) + [0.0] * idle, device=self.device),
             indices=indices,
             number=number,
+            loss_weight=0.0 if number else float(sum(map(self._weigh, samples))),
             is_last=number == batch.gradient_accumulation_steps - 1,
         )
 
