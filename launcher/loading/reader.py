@@ -54,7 +54,7 @@ def read(shape: Shape, entry: Entry, path: str, found: Found) -> Any:
                 return _together(items, node, path, found)
             case MappingShape(), Keys():
                 return _mapping(option, node, path, found)
-            case SectionShape(), Keys():
+            case SectionShape(), Keys() if not _is_item(node, options, option):
                 return _section(option, node, entry.key, path, found)
             case _:
                 continue
@@ -78,6 +78,16 @@ def _scalar(options: tuple[Shape, ...], shape: Shape, entry: Entry, path: str, f
         return value
     return _refuse(
         value._replace(hint=value.hint or _structure_hint(options, node, path)), shape, node, path, found
+    )
+
+
+def _is_item(node: Keys, options: tuple[Shape, ...], section: SectionShape) -> bool:
+    """Whether keys are those of an item of a list that may stand there, too, and that somebody forgot to make a list."""
+    items = [option.item for option in options if isinstance(option, ListShape)]
+    return any(
+        isinstance(item, SectionShape)
+        and all(item.key(name) and not section.key(name) for name in node.entries)
+        for item in items
     )
 
 

@@ -17,6 +17,7 @@ from launcher.loading.found import Found
 from launcher.loading.overrides import apply_override, parse_override
 from launcher.loading.plain_values import tree_of
 from launcher.loading.reader import read
+from launcher.loading.stages import with_stages
 from launcher.loading.tree import Broken, Entry, Keys, Node, Place, Scalar, plain, shown, shown_path
 from launcher.loading.yaml_text import NotYamlError, read_yaml
 from launcher.spec.recipe import Recipe
@@ -62,6 +63,7 @@ def load_recipe(
     recipe = read(section_of(Recipe), Entry(root, root.place), "", found)
     if isinstance(recipe, Recipe):
         recipe = with_dimensions(recipe, directory=made.directory, shown_from=made.shown_from, found=found)
+        recipe = with_stages(recipe, found=found)
     if problems := found.problems():
         raise RecipeError(problems)
     assert isinstance(recipe, Recipe)

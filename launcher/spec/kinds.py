@@ -17,6 +17,7 @@ __all__ = [
     "LengthAmount",
     "NonNegative",
     "NonNegativeInteger",
+    "OrWritten",
     "Positive",
     "RampAmount",
     "Range",
@@ -47,6 +48,13 @@ class HasUnit:
     kind: str
     bare: bool = False
     zero: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrWritten:
+    """Other annotations of what may be written for a value, which loading turns into it."""
+
+    annotations: tuple[Any, ...]
 
 
 # The word behind `str` names a form of launcher.spec.forms.

@@ -12,6 +12,7 @@ from launcher.spec.kinds import (
     Count,
     CountAmount,
     NonNegativeInteger,
+    OrWritten,
     RampAmount,
     Text,
 )
@@ -24,7 +25,7 @@ from launcher.spec.place import AllocationPlan, TemplatePlan
 from launcher.spec.trace_file import TraceFile
 from launcher.spec.training import Checkpoint, Data, Evaluation, Loss, Optimizer, Precisions, Resume, Schedule
 
-__all__ = ["EncoderDecoderLength", "Recipe", "Stage"]
+__all__ = ["EncoderDecoderLength", "Rampup", "Recipe", "Stage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,14 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rampup:
+    """Megatron's older notation of a batch ramp, up to global_batch_size in equal increments."""
+
+    rampup_batch_size: tuple[Count, Count, CountAmount]
+    """First batch, increment (both in sequences), and the samples over which the batch grows: `[16, 16, 9_765_625]`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """A whole training run as a person describes it."""
 
@@ -113,8 +122,8 @@ class Recipe:
     """The optimizer and its learning rate."""
     schedule: Schedule = field(default_factory=Schedule)
     """Warmup, decay and length of the run."""
-    stages: tuple[Stage, ...] = ()
-    """Batch ramp and sequence-length extension."""
+    stages: Annotated[tuple[Stage, ...], OrWritten((Annotated[str, "step schedule"], Rampup))] = ()
+    """Batch ramp and sequence-length extension: a list, or one of Megatron's two notations of a batch ramp."""
     precision: Literal["auto", "fp32", "fp16", "bf16", "fp8"] | Precisions = "auto"
     """What the model computes in: fp32 on CPU, else bf16, when not written."""
     activation_checkpointing: Literal["none", "selective", "full"] = "none"

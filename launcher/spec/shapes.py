@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
-from launcher.spec.kinds import HasUnit, Range
+from launcher.spec.kinds import HasUnit, OrWritten, Range
 
 __all__ = [
     "ChoiceShape",
@@ -214,4 +214,6 @@ def _annotated(base: Any, *notes: Any) -> Shape:
             return NumberShape(base is int, note)
         if isinstance(note, str):
             return TextShape(note)
+        if isinstance(note, OrWritten):
+            return EitherShape((shape_of(base), *map(shape_of, note.annotations)))
     return shape_of(base)

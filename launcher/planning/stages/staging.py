@@ -14,7 +14,7 @@ from launcher.planning.stages.timeline import StageClock
 from launcher.planning.stages.written import StageRecipe, solve_clock, stage_recipes
 from launcher.spec.cluster import Cluster
 from launcher.spec.measurement import Measurement
-from launcher.spec.plan import LayoutPlan, ModelPlan, RunPlan
+from launcher.spec.plan import BatchPlan, LayoutPlan, ModelPlan, RunPlan
 from launcher.spec.recipe import Recipe
 
 __all__ = ["Staging", "solve_staging"]
@@ -32,6 +32,11 @@ class Staging:
     stages: tuple[StageRecipe, ...] = ()
     clock: StageClock | None = None
     parts: tuple[StagePart, ...] | None = None
+
+    @property
+    def batches(self) -> tuple[BatchPlan, ...]:
+        """How every stage splits its global batch."""
+        return tuple(part.batch for part in self.parts or ())
 
     def on_ranks(
         self,
