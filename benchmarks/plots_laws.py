@@ -1,4 +1,4 @@
-"""The pictures of docs/explanation/what-is-not-known.md: what each law chooses as the data of a run grow.
+"""The pictures and the table of docs/explanation/what-is-not-known.md: what each law chooses as the data of a run grow.
 
     python benchmarks/plots_laws.py [--folder docs/explanation/what-is-not-known]
 
@@ -25,7 +25,7 @@ from matplotlib import pyplot as plt  # noqa: E402
 
 from launcher.planning.laws import step_law  # noqa: E402
 from launcher.planning.laws.advice import advise  # noqa: E402
-from launcher.planning.laws.answer import Answer  # noqa: E402
+from launcher.planning.laws.answer import LARGEST_STEP, Answer  # noqa: E402
 from launcher.planning.laws.asked import Asked  # noqa: E402
 from launcher.planning.laws.parameters import counted  # noqa: E402
 from launcher.planning.memory.network import Network  # noqa: E402
@@ -51,12 +51,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER)
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
-    models = {"1 B": model(2048, 16, 8192), "7 B": model(4096, 32, 11008)}
+    models = known_models()
     save(
         folder / "batch.svg",
         drawn(models, "batch", "best or critical batch, tokens", lambda a: a.batch_tokens),
     )
     save(folder / "flat.svg", flat())
+    print("\n".join(table()))
     save(folder / "rate.svg", drawn(models, "rate", "peak learning rate", lambda a: a.learning_rate))
 
 
@@ -64,6 +65,36 @@ def save(path: Path, figure: Any) -> None:
     figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
     plt.close(figure)
     print(f"wrote {path}")
+
+
+def known_models() -> dict[str, Asked]:
+    """Step Law's largest model, and Llama-2-7B's dimensions."""
+    return {"1 B": model(2048, 16, 8192), "7 B": model(4096, 32, 11008)}
+
+
+def table() -> list[str]:
+    """The page's table: batch in tokens and rate of every law, in brackets beyond ten times its fit."""
+    runs = [("1 B", 2e10), ("1 B", 1e11), ("7 B", 1.4e11), ("7 B", 2e12)]
+    columns = {run: _asked(*run) for run in runs}
+    names = dict.fromkeys(answer.law.name for column in columns.values() for answer in column)
+    head = [f"{name}, {tokens / 1e9:,.0f} B tokens" for name, tokens in runs]
+    lines = [f"| law | {' | '.join(head)} |", f"|---|{'---|' * len(runs)}"]
+    for name in names:
+        cells = [next(_cell(answer) for answer in columns[run] if answer.law.name == name) for run in runs]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _asked(name: str, tokens: float) -> list[Answer]:
+    asked = replace(known_models()[name], run_tokens=tokens)
+    return [answer for answer in advise(asked, extrapolate=True).answers if answer.law.name in COLOURS]
+
+
+def _cell(answer: Answer) -> str:
+    batch = "" if answer.batch_tokens is None else f"{answer.batch_tokens / 1e6:.2f} M"
+    rate = "" if answer.learning_rate is None else f"{answer.learning_rate:.1e}".replace("e-0", "e-")
+    words = ", ".join(part for part in (batch, rate) if part)
+    return f"({words})" if answer.beyond > LARGEST_STEP else words
 
 
 def model(hidden: int, layers: int, inner: int) -> Asked:
