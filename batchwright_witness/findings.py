@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchwright_witness.environment import Difference
+from batchwright_witness.factors import factor_in_words
 from batchwright_witness.rates import RateCheck
 from batchwright_witness.samples import Outcome
+from batchwright_witness.stack_rates import Draw, given_in_words, mistake_in_words
 from batchwright_witness.track import PATIENCE, STEPS, Track
 
 if TYPE_CHECKING:
@@ -24,20 +26,38 @@ __all__ = [
 ]
 
 
-def rate_difference(plan: RunPlan, check: RateCheck, *, several: bool) -> Difference:
-    """The learning rate is not the plan's."""
+def rate_difference(
+    plan: RunPlan, check: RateCheck, *, several: bool, draw: Draw | None = None
+) -> Difference:
+    """The learning rate is not the plan's. draw: the function that draws a compiled schedule."""
     assert check.contradicted is not None
     assert plan.learning_rate is not None
     step, planned, found = check.contradicted
     peak, warmup = plan.learning_rate.peak_learning_rate, plan.learning_rate.warmup_steps
     which = ", in any of its optimizers" if several else ""
+    if plan.learning_rate.compiled is not None and draw is not None:
+        mistake = mistake_in_words(plan, step=step, found=found, draw=draw)
+        return Difference(
+            f"planned learning rate {planned:.6g} at optimizer step {step}, found {found:.6g}{which}",
+            (*((mistake,) if mistake else ()), f"planned: {given_in_words(plan.learning_rate)}"),
+            _STACK_HINTS[plan.learning_rate.owner.partition(":")[0]],
+        )
+    cause = factor_in_words(planned=planned, found=found, plan=plan)
     return Difference(
         f"planned learning rate {planned:.6g} at optimizer step {step}, found {found:.6g}{which}",
         (
+            *((cause,) if cause else ()),
             f"planned: peak {peak:.6g} after {warmup} warmup steps; a curve one or two steps late would be accepted",
         ),
         "make the script use {peak_learning_rate}, {warmup_steps} and {total_steps}",
     )
+
+
+_STACK_HINTS = {
+    "engine": "leave the scheduler to DeepSpeed's configuration: build none, and initialize with {deepspeed_config}",
+    "script": "build the schedule from {scheduler_name}, {scheduler_warmup_steps}, {scheduler_total_steps} and "
+    "{scheduler_arguments}",
+}
 
 
 def samples_difference(

@@ -213,6 +213,10 @@ CODES: dict[str, CodeInfo] = {
         "the optimizer's learning rate is not the plan's",
         "make the script use {peak_learning_rate} and {warmup_steps}",
     ),
+    "learning-rate-scaled-twice": CodeInfo(
+        "the script has multiplied the planned rate once more: by the plan's own factor, or by the number of processes",
+        "build the optimizer with the planned peak, and multiply it by nothing",
+    ),
     "gradients-not-reduced": CodeInfo(
         "several ranks train and nothing averages their gradients",
         "wrap the model in DistributedDataParallel or an engine",

@@ -8,8 +8,8 @@ from typing import Any
 from launcher.errors import Problem, WorldError
 from launcher.planning.stages.ledger import rate_at, tokens_after
 from launcher.planning.stream import carries_state
-from launcher.runtime.seen_split import refuse_another_model, seen_split
 from launcher.runtime.scaling_record import refuse_other_scaling, scaling_of
+from launcher.runtime.seen_split import refuse_another_model, seen_split
 from launcher.spec.plan import RunPlan
 
 __all__ = ["read_state", "refuse_difference", "state_of"]
