@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 from launcher.cli.surroundings import Surroundings
 
@@ -135,12 +136,21 @@ def _advise_run(arguments: argparse.Namespace, around: Surroundings, directory: 
     if arguments.json:
         from launcher.spec.plain import to_plain
 
-        around.say(json.dumps({"advice_version": 1, **report, "candidates": to_plain(found)}, indent=1))
+        plain = {"advice_version": 1, **_finite(report), "candidates": to_plain(found)}
+        around.say(json.dumps(plain, indent=1, allow_nan=False))
     else:
         from launcher.reporting.run_advice_text import run_advice_text
 
         around.say("\n".join(run_advice_text(report, found, name=arguments.target)))
     return 0
+
+
+def _finite(report: dict[str, Any]) -> dict[str, Any]:
+    """With null for an end of an interval that is infinite: JSON has no word for it."""
+    return {
+        name: None if isinstance(value, float) and not isfinite(value) else value
+        for name, value in report.items()
+    }
 
 
 def _count(text: str) -> float:

@@ -78,6 +78,8 @@ def _data(asked: Asked) -> list[str]:
     found = [
         f"D: {show_large(round(asked.run_tokens))} tokens{each}; sequences of {show_count(asked.sequence_length)}"
     ]
+    if asked.num_stages > 1:
+        found.append(f"{asked.num_stages} stages; this recipe's row is what is written at its top level")
     if asked.epoch_tokens and asked.run_tokens > asked.epoch_tokens * 1.005:
         passes = asked.run_tokens / asked.epoch_tokens
         found.append(f"{passes:,.3g} passes over the data; the laws were fitted on single passes")

@@ -175,12 +175,30 @@ def test_the_tokens_of_a_run(recipe):
     assert advice["asked"]["run_tokens"] == 1e9
 
 
+def test_stages_are_told(recipe):
+    """D counts every stage with its own sequences; the row of the recipe is its top level, and the text says so."""
+    stages = [
+        {"until": "10M tokens", "global_batch_size": 32, "sequence_length": 512},
+        {"global_batch_size": 256, "sequence_length": 1024},
+    ]
+    path = recipe(
+        stages=stages,
+        launch={"script": "train.py", "runtime": True},
+        schedule={"clock": "tokens", "length": "20M tokens"},
+    )
+    advice, _ = answers(path)
+    # 611 steps of 16,384 tokens pass 10 M; then 39 of 262,144 pass 20 M
+    assert advice["asked"]["run_tokens"] == 611 * 32 * 512 + 39 * 256 * 1024
+    assert advice["asked"]["num_stages"] == 2
+    assert "2 stages; this recipe's row is what is written at its top level" in advise(path)[1]
+
+
 def test_a_mixture_counts_active_parameters(recipe):
     """Of a mixture N is what one token meets, and a remark says that the fit was on dense models."""
     model = {"kind": "moe", "num_experts": 8, "num_experts_per_token": 2, "moe_intermediate_size": 1024}
     advice, laws = answers(recipe(model=model), "--tokens", "10B")
-    total, active, *_ = advice["asked"]["parameters"]
-    assert active < total
+    counts = advice["asked"]["parameters"]
+    assert counts["matrices"] <= counts["non_embedding"] < counts["active"] < counts["total"]
     assert "of a mixture the active parameters are counted" in laws["Step Law"]["remarks"][-1]
 
 
@@ -234,12 +252,15 @@ def test_a_runs_noise_becomes_batches(tmp_path):
 def test_what_is_not_resolved_is_not_advised(tmp_path):
     """Too wide an interval, and no measurement at all, are said in words; no batch is named, and nothing is written."""
     words = "the interval is wider than a factor of 2"
-    folder = run_folder(tmp_path / "wide", {**MEASURED, "low": 10.0, "high": 900.0, "unresolved": words})
+    wide = {**MEASURED, "low": 10.0, "high": float("inf"), "unresolved": words}
+    folder = run_folder(tmp_path / "wide", wide)
     before = sorted(folder.iterdir())
     code, out, _ = advise(folder)
     assert code == 0
     assert f"not resolved: {words}" in out
     assert "data" not in out.replace("--", "").splitlines()[-1]
+    report = json.loads(advise(folder, "--json")[1], parse_constant=pytest.fail)
+    assert (report["low"], report["high"], report["candidates"]) == (10, None, [])
     code, out, _ = advise(run_folder(tmp_path / "none"), "--json")
     report = json.loads(out)
     assert code == 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from launcher.planning.laws.parameters import Counted, counted
 from launcher.planning.memory.from_recipe import network_of
 from launcher.planning.model import sequence_tokens
+from launcher.planning.reference import reference_of
 from launcher.spec.plan import RunPlan
 from launcher.spec.recipe import Recipe
 
@@ -44,6 +45,8 @@ class Asked:
     reference_learning_rate: float | None = None
     noise_sequences: float | None = None
     """Measured gradient noise scale, in sequences."""
+    num_stages: int = 1
+    """Stages of the run; batch and length above are the ones written at the top of the recipe."""
 
     @property
     def batch_tokens(self) -> int | None:
@@ -81,6 +84,7 @@ def asked_of(
         reference_run_tokens=reference_run_tokens,
         reference_learning_rate=None if rate is None else rate.reference_learning_rate,
         noise_sequences=noise_sequences,
+        num_stages=len(plan.stages or ()) or 1,
     )
 
 
@@ -101,12 +105,8 @@ def _epoch_tokens(recipe: Recipe, plan: RunPlan) -> float | None:
 
 
 def _reference_tokens(recipe: Recipe) -> float | None:
-    optimizer, length = recipe.optimizer, sequence_tokens(recipe)
-    if optimizer.reference_batch_tokens is not None:
-        return float(optimizer.reference_batch_tokens.number)
-    if optimizer.reference_batch_size is None or length is None:
-        return None
-    return float(optimizer.reference_batch_size * length)
+    reference = reference_of(recipe)
+    return None if reference is None or reference.tokens is None else float(reference.tokens)
 
 
 def _tokens_of_sample(recipe: Recipe) -> float | None:

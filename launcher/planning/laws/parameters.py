@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from launcher.planning.memory.counting import count_parameters
 from launcher.planning.memory.kinds import KINDS
@@ -12,7 +12,8 @@ from launcher.planning.memory.setting import Setting
 __all__ = ["Counted", "counted"]
 
 
-class Counted(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
     """Numbers of parameters of one network, experts that a token is not sent to left out."""
 
     total: int
