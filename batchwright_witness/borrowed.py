@@ -34,19 +34,25 @@ class Borrowed:
         rates = load("planning.learning_rate")
         self.rate_at: Callable[..., float] = rates.learning_rate_at
         self._rate_of_step = rates.learning_rate_of_step
+        self.draw: Callable[..., float] = load("planning.schedulers.drawing").compiled_rate
 
     def problem(self, code: str, message: str, *because: str, hint: str = "") -> Problem:
         """A complaint in the words every other part uses."""
         problem: Problem = self._problem(code=code, message=message, because=because, hint=hint)
         return problem
 
-    def rate_of_step(self, plan: RunPlan, step: int) -> float | None:
-        """The learning rate planned for an optimizer step, numbered from 1."""
+    def rate_of_step(self, plan: RunPlan, step: int, *, skipped: int = 0) -> float | None:
+        """The learning rate planned for an optimizer step; its number, from 1, is without those skipped before it."""
         if plan.learning_rate is None:
             return None
+        if plan.learning_rate.compiled is not None:
+            peak = plan.learning_rate.peak_learning_rate
+            return self.draw(plan.learning_rate.compiled, peak=peak, step=step)
         batch = plan.batch.global_batch_size
         rate: float = self._rate_of_step(
-            schedule=plan.learning_rate.schedule, samples_after=step * batch, global_batch_size=batch
+            schedule=plan.learning_rate.schedule,
+            samples_after=(step + skipped) * batch,
+            global_batch_size=batch,
         )
         return rate
 

@@ -1,6 +1,7 @@
 """Does the learning rate that was used follow the plan's curve? Stacks number their steps differently; that is allowed.
 
-A curve is followed when one convention and one parameter group explain every step so far.
+A curve is followed when one convention and one parameter group explain every step so far. Where the plan has drawn the
+curve of the stack that owns the schedule, its convention is in the curve, and nothing is allowed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from batchwright_witness.stack_rates import Draw, same
 
 if TYPE_CHECKING:
     from launcher.spec.plan import LearningRatePlan, SchedulePlan
@@ -53,8 +56,11 @@ class _Reading(NamedTuple):
 class RateCheck:
     """The learning rates of one optimizer against the plan's curve, step by step."""
 
-    def __init__(self, *, planned: LearningRatePlan, global_batch_size: int, rate_at: At) -> None:
+    def __init__(
+        self, *, planned: LearningRatePlan, global_batch_size: int, rate_at: At, draw: Draw | None = None
+    ) -> None:
         self._planned, self._batch, self._rate_at = planned, global_batch_size, rate_at
+        self._draw = None if planned.compiled is None else draw
         self._schedules = tuple(_roundings(planned, global_batch_size))
         self._readings: list[_Reading] | None = None
         self._words: str | None = None
@@ -72,7 +78,8 @@ class RateCheck:
         self.steps += 1
         if self._readings is None:
             self._readings = list(self._all_readings(len(rates), tried != done))
-        if tried != done and not any(reading.counts_skipped for reading in self._readings):
+        may_count = self._draw is None or self._stack_may_count_skipped
+        if tried != done and may_count and not any(reading.counts_skipped for reading in self._readings):
             self._readings += [reading._replace(counts_skipped=True) for reading in self._readings]
         before = self._readings
         self._readings = [
@@ -110,7 +117,16 @@ class RateCheck:
         """The explanation that holds, or held until the curve was left."""
         return self._words
 
+    @property
+    def _stack_may_count_skipped(self) -> bool:
+        """The engine, Accelerate and the Trainer do not advance a schedule after a step that was skipped."""
+        compiled = self._planned.compiled
+        return compiled is not None and compiled.stack == "transformers"
+
     def _all_readings(self, groups: int, skipped: bool) -> Iterator[_Reading]:
+        if self._draw is not None:
+            yield from self._readings_of_stack(groups, skipped)
+            return
         for schedule in self._schedules:
             for convention in CONVENTIONS:
                 for group in range(groups):
@@ -118,14 +134,29 @@ class RateCheck:
                     if skipped:
                         yield _Reading(group, convention, schedule, counts_skipped=True)
 
+    def _readings_of_stack(self, groups: int, skipped: bool) -> Iterator[_Reading]:
+        """The stack's own curve; a schedule that the script steps itself may count skipped steps, too."""
+        compiled = self._planned.compiled
+        assert compiled is not None
+        planned = Convention(f"as {compiled.scheduler} draws it", 0)
+        counts = (False, True) if skipped and self._stack_may_count_skipped else (False,)
+        for group in range(groups):
+            for count in counts:
+                yield _Reading(group, planned, self._planned.schedule, counts_skipped=count)
+
     def _explains(self, reading: _Reading, done: int, tried: int, found: float) -> bool:
         expected = self._expected(reading, done, tried)
+        if self._draw is not None:
+            return same(found, expected, peak=reading.schedule.peak_learning_rate)
         return abs(found - expected) <= max(
             TOLERANCE * abs(expected), 1e-9 * reading.schedule.peak_learning_rate
         )
 
     def _expected(self, reading: _Reading, done: int, tried: int) -> float:
         step = tried if reading.counts_skipped else done
+        if self._draw is not None:
+            peak = self._planned.peak_learning_rate
+            return self._draw(self._planned.compiled, peak=peak, step=step)
         schedule, convention = reading.schedule, reading.convention
         warmup = schedule.warmup_samples
         if convention.warmup_of_one_more and step * self._batch <= warmup:

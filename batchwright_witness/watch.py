@@ -127,9 +127,9 @@ class Watch:
         """
         self._notice(stage_departure(self.plan, zero_stage))
         before, planned, rate = earlier(), self.plan.learning_rate, None
-        if planned is not None and before is not None and not planned.owner.startswith("engine:"):
-            batch = self.plan.batch.global_batch_size
-            rate = RateCheck(planned=planned, global_batch_size=batch, rate_at=self._borrowed.rate_at)
+        if planned is not None and before is not None:
+            ours, batch = self._borrowed, self.plan.batch.global_batch_size
+            rate = RateCheck(planned=planned, global_batch_size=batch, rate_at=ours.rate_at, draw=ours.draw)
         tokens = accepted_tokens(self.plan)
         track = Track(
             index=len(self.kept),
@@ -181,7 +181,7 @@ class Watch:
         track.rate.see(done=track.number, tried=track.number + track.skipped, rates=rates)
         if track.rate.contradicted is None:
             return None
-        words = rate_difference(self.plan, track.rate, several=len(self.kept) > 1)
+        words = rate_difference(self.plan, track.rate, several=len(self.kept) > 1, draw=self._borrowed.draw)
         if track.settled:
             self._notice(None if known else words.message)
             return None
@@ -270,7 +270,9 @@ class Watch:
             "step": track.number,
             "samples": None if track.counted is None else round(track.counted),
             "learning_rate": rates[track.rate.group if track.rate else 0] if rates else None,
-            "planned_learning_rate": self._borrowed.rate_of_step(self.plan, track.number + track.skipped),
+            "planned_learning_rate": self._borrowed.rate_of_step(
+                self.plan, track.number, skipped=track.skipped
+            ),
             "seconds": None if track.time is None else now - track.time,
             "rank_samples": _most(seen, "rows"),
             "rank_tokens": _most(seen, "tokens"),
