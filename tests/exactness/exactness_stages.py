@@ -64,14 +64,11 @@ def _lengths(recipe: dict, splits: tuple) -> dict:
 
 
 def cases_of(engine: str, ranks: int) -> list[Case]:
-    """Every training of one launch that resumes nothing of another."""
+    """Every training of one launch that neither saves nor resumes."""
     plain = Case(engine=engine, ranks=ranks, micro=0, accumulation=0, variant="sgd")
     names = [name for name, many in (*SPLITS, *LENGTHS) if many == ranks]
     every = [replace(plain, ramp=name) for name in names]
     if engine == "deepspeed":
-        return [
-            *(replace(case, stage=stage) for stage in range(4) for case in every),
-            *(replace(every[0], stage=stage, save=4) for stage in (1, 3)),
-        ]
+        return [replace(case, stage=stage) for stage in range(4) for case in every]
     sharded = [replace(every[0], fsdp=True)] if engine == "torchrun" and ranks > 1 else []
     return [*every, *sharded, replace(every[0], variant="adamw")]

@@ -14,6 +14,7 @@ import torch
 from exactness_model import build_model, build_optimizer, collate, dataset, stream_of_tokens
 
 from launcher import runtime
+from launcher.planning.stages.ledger import stages_of
 
 
 def wrap(model, optimizer, plan, folder):
@@ -25,10 +26,12 @@ def wrap(model, optimizer, plan, folder):
         return engine, engine, optimizer
     if plan.launch.engine == "accelerate":
         from accelerate import Accelerator
-        from accelerate.state import GradientState
+        from accelerate.state import AcceleratorState, GradientState
 
         GradientState._reset_state()  # one process, many cases
-        accelerator = Accelerator(gradient_accumulation_steps=plan.batch.gradient_accumulation_steps)
+        AcceleratorState._reset_state()
+        steps = stages_of(plan)[0].batch.gradient_accumulation_steps
+        accelerator = Accelerator(gradient_accumulation_steps=steps)
         model, optimizer = accelerator.prepare(model, optimizer)
         return accelerator, model, optimizer
     if not torch.distributed.is_initialized():
@@ -48,10 +51,10 @@ def wrap(model, optimizer, plan, folder):
     return model, model, optimizer
 
 
-def parameters(model, engine):
+def parameters(model):
     if hasattr(model, "unshard"):
         return {name: value.full_tensor().detach() for name, value in model.named_parameters()}
-    if engine != "deepspeed":
+    if not hasattr(model, "zero_optimization_stage"):
         return {name.removeprefix("module."): value.detach() for name, value in model.named_parameters()}
     import deepspeed
 
@@ -80,7 +83,7 @@ def train(case):
         _, client = carrier.load_checkpoint(str(kept.parent), tag=kept.name)
         run.load_state_dict(client["run"])
     order = []
-    lengths = {stage.batch.sequence_length for stage in plan.stages or ()}
+    lengths = {stage.batch.sequence_length for stage in stages_of(plan)}
     for step in run.steps(stream_of_tokens if len(lengths) > 1 else dataset(), collate=collate):
         order.append([])
         for micro in step:
@@ -95,7 +98,7 @@ def train(case):
             state = {"model": model.module.state_dict(), "optimizer": optimizer.state_dict()}
             torch.save({**state, "run": run.state_dict()}, folder / "state.pt")
     (folder / f"order-{run.rank}.json").write_text(json.dumps(order))
-    trained = parameters(model, plan.launch.engine)
+    trained = parameters(model)
     if run.rank == 0:
         torch.save(trained, folder / "trained.pt")
 

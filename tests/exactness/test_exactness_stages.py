@@ -13,14 +13,15 @@ from test_exactness import TOLERANCE, read_result
 pytestmark = [pytest.mark.real, pytest.mark.torch]
 
 LAUNCHES = (("torchrun", 2), ("accelerate", 2), ("deepspeed", 2))
-CASES = [case for engine, ranks in LAUNCHES for case in cases_of(engine, ranks)]
 BASE = Case(engine="torchrun", ranks=2, micro=0, accumulation=0, variant="sgd", ramp="ramp")
+CASES = [case for engine, ranks in LAUNCHES for case in cases_of(engine, ranks)]
 SAVING = [replace(BASE, save=step) for step in (4, 5)]  # inside the second stage, and at its end
 ENGINES = {
     "torchrun": replace(BASE, ranks=1, ramp="alone"),
     "accelerate": replace(BASE, engine="accelerate", ramp="other"),
     "deepspeed": replace(BASE, engine="deepspeed", stage=0, ramp="other"),
 }
+SHARDED = [replace(BASE, engine="deepspeed", stage=stage, save=4) for stage in (1, 3)]
 
 
 @pytest.fixture(scope="module")
@@ -31,21 +32,33 @@ def trained(tmp_path_factory):
     def result(case):
         key = (case.engine, case.ranks)
         if key not in folders:
-            cases = cases_of(*key)
-            if key == ("torchrun", 2):
-                cases += SAVING
-            else:
-                for each in SAVING:
-                    cases += [
-                        resuming(case, result(each).folder, each.save)
-                        for case in ENGINES.values()
-                        if (case.engine, case.ranks) == key
-                    ]
+            others = () if key == ("torchrun", 2) else [result(each).folder for each in SAVING]
             folders[key] = tmp_path_factory.mktemp(f"{case.engine}-{case.ranks}")
-            launch(cases, folders[key], recipe_of=staged_recipe)
+            launch(_cases(key, folders[key], others), folders[key], recipe_of=staged_recipe)
         return read_result(case, folders[key] / case.name)
 
     return result
+
+
+def _cases(key, folder, saved):
+    """All trainings of one launch; those that save come before those that resume."""
+    engine, ranks = key
+    resumed = [
+        resuming(case, place, each.save)
+        for place, each in zip(saved, SAVING, strict=False)
+        for case in ENGINES.values()
+        if (case.engine, case.ranks) == (engine, ranks)
+    ]
+    if not saved:
+        resumed = SAVING
+    if engine == "deepspeed":
+        resumed += [*SHARDED, *(resharded(case, folder) for case in SHARDED)]
+    return [*cases_of(engine, ranks), *resumed]
+
+
+def resharded(case, folder):
+    """The same ZeRO stage on another split, from the engine's own checkpoint."""
+    return replace(case, ramp="other", save=None, resume=str(folder / case.name / "kept"))
 
 
 def resuming(case, folder, step):
@@ -123,4 +136,16 @@ def test_a_run_resumes_in_a_stage_on_another_split(engine, step, trained):
     rest = trained(resuming(ENGINES[engine], whole.folder, step))
     assert rest.order == whole.order[step:]
     assert rest.rates == whole.rates[step:]
+    assert distance(rest.parameters, whole.parameters) < TOLERANCE["sgd"]
+
+
+@pytest.mark.parametrize("case", SHARDED, ids=lambda case: case.name)
+def test_a_sharded_run_resumes_in_a_stage_on_another_split(case, trained):
+    """From DeepSpeed's own checkpoint, whose engine counts micro-batches anew."""
+    from exactness_reference import distance
+
+    whole = trained(case)
+    rest = trained(resharded(case, whole.folder.parent))
+    assert rest.order == whole.order[4:]
+    assert rest.rates == whole.rates[4:]
     assert distance(rest.parameters, whole.parameters) < TOLERANCE["sgd"]
