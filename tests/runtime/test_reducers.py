@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from staged_plans import Leg, staged
 
 from launcher.runtime.reducers import Alone, Replicated, reducer_of
 from launcher.runtime.reducers_accelerate import accelerator_differences
@@ -116,6 +117,40 @@ def test_a_deepspeed_engine_with_other_settings(plan_of, changes, words):
         launch={"engine": "deepspeed"},
     )
     assert list(DeepSpeed(engine_of(**changes)).differences(plan)) == words
+
+
+@pytest.mark.parametrize(
+    ("micro", "accumulation", "words"),
+    [
+        (2, 2, []),
+        (5, 3, []),
+        (2, 3, ["planned gradient_accumulation_steps 2, found 3 in DeepSpeed's engine"]),
+    ],
+)
+def test_an_engine_is_made_for_one_of_the_stages(plan_of, micro, accumulation, words):
+    """A run may be resumed in any stage; an engine that fits none is compared with the first."""
+    plan = plan_of(parallel={"data": {"strategy": "zero", "stage": 2}}, launch={"engine": "deepspeed"})
+    plan = staged(plan, [Leg(2, 4, 2, 2), Leg(3, 8, 4, 2), Leg(2, 12, 5, 3)])
+    engine = engine_of(train_micro_batch_size_per_gpu=micro, gradient_accumulation_steps=accumulation)
+    assert list(DeepSpeed(engine).differences(plan)) == words
+
+
+def test_an_accelerator_around_an_engine_is_told_too(plan_of):
+    """Accelerate wraps DeepSpeed's engine: both count accumulation steps, and the engine's optimizer does."""
+    calls = []
+    engine = SimpleNamespace(
+        device="cpu",
+        micro_steps=8,
+        tput_timer=SimpleNamespace(batch_size=4),
+        optimizer=SimpleNamespace(gradient_accumulation_steps=2),
+        set_train_micro_batch_size=lambda size: calls.append(("micro", size)),
+        set_train_batch_size=lambda size: calls.append(("batch", size)),
+    )
+    accelerator = SimpleNamespace(gradient_accumulation_steps=2)
+    DeepSpeed(engine, accelerator=accelerator).configure(staged(plan_of(), [Leg(2, 12, 5, 3)]).batch)
+    assert calls == [("micro", 5), ("batch", 15)]
+    assert (engine.micro_steps, engine.tput_timer.batch_size) == (9, 15)
+    assert engine.optimizer.gradient_accumulation_steps == accelerator.gradient_accumulation_steps == 3
 
 
 def test_a_sum_over_ranks_is_told_from_a_mean():
