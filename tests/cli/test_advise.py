@@ -57,7 +57,12 @@ def test_laws_side_by_side(recipe):
     assert laws["Step Law"]["beyond_axis"] == "N"
     assert laws["Step Law"]["beyond"] == pytest.approx(214_663_680 / 84_934_656)
     assert laws["nanochat"]["batch_tokens"] == 2**19
+    assert laws["nanochat"]["learning_rate_factor"] == 1
     assert laws["critical, by data"]["law"]["gives"] == "critical batch"
+    assert laws["critical, by data"]["batch_tokens"] == pytest.approx(512 * 93.1968 * 125**0.46828)
+    _, more = answers(recipe(), "--tokens", "9.643B")
+    assert more["nanochat"]["learning_rate_factor"] == pytest.approx(2**0.5)
+    assert more["nanochat"]["weight_decay_factor"] == pytest.approx(0.16954, abs=5e-6)
     assert laws["GPT-3 by width"]["learning_rate"] == pytest.approx(6e-4)
     assert laws["Power Lines"]["standing"] == "lacks"
     assert advice["batch"]["low_law"] == "Step Law"
@@ -173,6 +178,25 @@ def test_the_tokens_of_a_run(recipe):
     assert "10 passes over the data; the laws were fitted on single passes" in out
     advice, _ = answers(recipe(**keys), "--tokens", "1B")
     assert advice["asked"]["run_tokens"] == 1e9
+
+
+def test_padding_is_no_data(recipe):
+    """Of samples that are 300 tokens long and padded to 1,024, D is 300 each; a quarter that bears loss halves the rate."""
+    data = {"num_samples": 100_000, "packing": "padded", "mean_length": 300, "loss_token_fraction": 0.25}
+    advice, laws = answers(recipe(data=data))
+    assert advice["asked"]["run_tokens"] == advice["asked"]["epoch_tokens"] == 100_000 * 300
+    whole = 3e-4 * (256 * 1024 / 4e6) ** 0.5
+    assert laws["LLaMA-Factory"]["learning_rate"] == pytest.approx(whole / 2)
+
+
+def test_a_critical_batch_by_loss_has_a_fit_too(recipe):
+    """230 B tokens are ten times Kaplan's data: shown and marked; one more and it is not shown."""
+    _, laws = answers(recipe(), "--loss", "2.5", "--tokens", "230B")
+    found = laws["critical, by loss"]
+    assert (found["standing"], found["beyond_axis"], found["beyond"]) == ("extrapolated", "D", 10)
+    assert found["batch_tokens"] == pytest.approx(2.55e6, rel=5e-3)
+    _, laws = answers(recipe(), "--loss", "2.5", "--tokens", "231B")
+    assert laws["critical, by loss"]["standing"] == "not-shown"
 
 
 def test_stages_are_told(recipe):
