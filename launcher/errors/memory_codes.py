@@ -79,6 +79,15 @@ MEASURING_CODES: dict[str, CodeInfo] = {
     "trace-missing": CodeInfo(
         "there is no trace of model.module at these sizes and settings", "run `batchwright trace`"
     ),
+    # measuring a checkpoint
+    "checkpoint-unreadable": CodeInfo(
+        "the file given to `batchwright sharpness` is no checkpoint of the recipe's module",
+        "save state dicts with torch.save, whole, with the names and shapes that the function's module has",
+    ),
+    "sharpness-unmeasured": CodeInfo(
+        "nothing can be measured of a checkpoint: the process is lost, or its loss is not one finite number",
+        "the message says which; the last lines of what it printed are below it",
+    ),
     "probe-needs-limit": CodeInfo(
         "a probe has nothing to measure against: how much memory a process may take is not known",
         "batchwright probe --limit SIZE, or write cluster.host_memory",
@@ -101,7 +110,7 @@ MEASURING_CODES: dict[str, CodeInfo] = {
     ),
     "selftest-failed": CodeInfo(
         "a library has changed since the recipe's last run, and with it the gradient depends on how the batch is cut",
-        "docs/explanation/batch.md names the factor for each engine; --no-selftest starts the run all the same",
+        "docs/explanation/accumulation.md names the factor for each engine; --no-selftest starts the run all the same",
     ),
     "probe-stale": CodeInfo(
         "the script, or what it imports, has changed since it was probed", "run `batchwright probe` again"

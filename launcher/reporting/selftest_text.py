@@ -12,7 +12,7 @@ from launcher.spec.plain import to_plain
 __all__ = ["SelfTestResult", "SplitGradient", "selftest_text"]
 
 _HEADER = ("micro", "accumulation", "gradient norm", "seconds")
-_MORE = "docs/explanation/batch.md has the factor for each engine"
+_MORE = "docs/explanation/accumulation.md has the factor for each engine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

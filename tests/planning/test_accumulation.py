@@ -143,6 +143,26 @@ def test_any_split_gives_the_weighted_mean(reducer, ranks, accumulation):
     assert found == pytest.approx(exact, rel=1e-15)
 
 
+@given(
+    reducer=st.sampled_from(
+        ["ddp", "accelerate", "deepspeed", "deepspeed-unscaled", "sum", "megatron-per-token"]
+    ),
+    ranks=st.integers(1, 7),
+    accumulation=st.integers(1, 7),
+    micro=st.integers(1, 5),
+    data=st.data(),
+)
+def test_ragged_lengths_and_idle_slots_give_the_weighted_mean(reducer, ranks, accumulation, micro, data):
+    """Whatever the lengths, the weights and the number of idle slots, W divides the sum of all losses exactly once."""
+    slots = micro * ranks * accumulation
+    held = data.draw(st.integers(1, slots))
+    weights = data.draw(st.lists(st.integers(0, 9), min_size=held, max_size=held).filter(any))
+    losses = [weight * data.draw(st.floats(0.1, 10)) for weight in weights]
+    padded = [*losses, *[0.0] * (slots - held)], [*weights, *[0] * (slots - held)]
+    found = reduced(*padded, ranks=ranks, accumulation=accumulation, reducer=reducer)
+    assert found == pytest.approx(sum(losses) / sum(weights), rel=1e-12)
+
+
 def test_the_mean_of_means_is_not_the_mean():
     """The naive form is off by percents on the same batch, and by another amount on every split."""
     draw = random.Random(0)

@@ -70,7 +70,7 @@ def test_mlperf_rows():
 
 def test_loss_factors():
     """Every reducer that the planner knows is in the table, with its factor as a formula."""
-    rows = table_after("batch.md", "A summed loss must be multiplied by")
+    rows = table_after("accumulation.md", "A summed loss must be multiplied by")
     names = re.findall(r'"([\w-]+)"', Path(loss_scale.__code__.co_filename).read_text().split("Literal[")[1])
     assert [row[2] for row in rows] == names[: len(rows)]
     ranks, accumulation, weight = 3, 5, 7.0
