@@ -93,6 +93,34 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "what is to be advised on is neither a recipe nor the folder of a run",
         "name a YAML file, or the folder that `batchwright run` printed",
     ),
+    "last-stage-ends": CodeInfo(
+        "the last stage has an end that is not the end of the run", "drop its until, or make it the length of the run"
+    ),
+    "stage-not-reached": CodeInfo(
+        "the run is over before a stage begins", "train longer, or drop the stages that are not reached"
+    ),
+    "batch-of-no-stage": CodeInfo(
+        "every stage has another batch than the one at the top, for which the learning rate's peak is meant",
+        "write the batch of the longest stage at the top, if that was meant",
+    ),
+    "stages-keep-the-rate": CodeInfo(
+        "a written learning rate does not follow the batch from stage to stage, as in published ramps",
+        "nothing; or write reference_learning_rate with its batch",
+    ),
+    "stages-scale-the-rate": CodeInfo(
+        "the learning rate of each stage follows its batch by the recipe's rule",
+        "nothing; or write learning_rate to keep it",
+    ),
+    "clock-ignores-length": CodeInfo(
+        "the learning rate goes by samples although stages change their length", "drop schedule.clock"
+    ),
+    "two-ramps": CodeInfo(
+        "batch and sequence length grow in one run, so that the first steps hold few tokens", "grow one of them"
+    ),
+    "lengths-out-of-step": CodeInfo(
+        "stages read the data in pieces of their longest sequence, and another length does not divide it",
+        "use lengths that divide the longest",
+    ),
     "stages-need-the-runtime": CodeInfo(
         "nothing but the runtime can change the batch, the sequence length or the rate of a job that runs",
         "use launcher.runtime in the script, and write launch.runtime: true",

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from launcher.errors import PlanError, Problem
 from launcher.planning.applied import applied_by, applied_problems
-from launcher.planning.batch import solve_batch, solve_global_batch
 from launcher.planning.choices import choice_problems
 from launcher.planning.coupling.lanes import lane_problems
 from launcher.planning.fitting import fitting_problems
@@ -20,21 +18,13 @@ from launcher.planning.launching import (
     launch_plan,
     recipe_name,
 )
-from launcher.planning.layout import solve_layout
-from launcher.planning.memory.block import solve_memory
-from launcher.planning.memory.budget import Budget, budget_of, measured_origins
-from launcher.planning.memory.measured_budget import MeasuredBudget, measured_budget
-from launcher.planning.model import solve_model
+from launcher.planning.memory.block import MemoryBlock, solve_memory
+from launcher.planning.memory.budget import measured_origins
 from launcher.planning.noise.modes import noise_block, noise_problems
 from launcher.planning.optimizer import optimizer_origins, optimizer_plan, precision_plan
-from launcher.planning.peak_rate import Rate, solve_rate
 from launcher.planning.rates import learning_rate_origins
-from launcher.planning.rescaled import solve_optimizer
-from launcher.planning.schedule import Timeline, solve_timeline
-from launcher.planning.schedulers.owning import solve_learning_rate
 from launcher.planning.sizes import size_problems
-from launcher.planning.solved import Solved
-from launcher.planning.stages.staging import Staging, solve_staging
+from launcher.planning.solving import Parts, solve
 from launcher.planning.support import not_yet_used
 from launcher.planning.unused import no_effect
 from launcher.spec.cluster import Cluster
@@ -43,44 +33,11 @@ from launcher.spec.measurement import Measurement
 from launcher.spec.plain import to_plain
 from launcher.spec.plan import (
     Alternative,
-    BatchPlan,
-    LayoutPlan,
-    LearningRatePlan,
-    ModelPlan,
-    OptimizerPlan,
     RunPlan,
 )
 from launcher.spec.recipe import Recipe
 
 __all__ = ["make_plan"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
-    """Every block that could be solved; an error anywhere refuses the plan, and the rest is still shown."""
-
-    layout: Solved[LayoutPlan]
-    model: Solved[ModelPlan]
-    budget: Budget | MeasuredBudget | None
-    global_batch: Solved[int]
-    batch: Solved[BatchPlan]
-    rate: Solved[Rate]
-    optimizer: Solved[OptimizerPlan]
-    timeline: Solved[Timeline]
-    learning_rate: Solved[LearningRatePlan]
-    staging: Staging
-    measurements: Sequence[Measurement] = ()
-
-    @property
-    def origins(self) -> dict[str, Origin]:
-        blocks = (self.global_batch, self.batch, self.layout, self.model, self.rate, self.optimizer)
-        return {path: origin for block in blocks for path, origin in block.origins.items()}
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        rates = (self.rate, self.optimizer, self.timeline, self.learning_rate)
-        blocks = (self.global_batch, self.batch, self.model, self.layout, *rates)
-        return (*(problem for block in blocks for problem in block.problems), *self.staging.problems)
 
 
 def make_plan(
@@ -91,7 +48,7 @@ def make_plan(
     measurements: what probes found beside the recipe.
     Raises PlanError with every problem that was found, and with alternatives where the batch does not divide.
     """
-    parts = _solve(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin, measurements=measurements)
+    parts = solve(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin, measurements=measurements)
     found = (
         *parts.problems,
         *choice_problems(recipe),
@@ -110,77 +67,13 @@ def make_plan(
     return _join(recipe=recipe, cluster=cluster, parts=parts, problems=problems)
 
 
-def _solve(
-    *, recipe: Recipe, cluster: Cluster, cluster_origin: Origin, measurements: Sequence[Measurement]
-) -> _Parts:
-    layout = solve_layout(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin)
-    size = solve_global_batch(recipe)
-    model = solve_model(recipe)
-    budget: Budget | MeasuredBudget | None = None
-    batch: Solved[BatchPlan] = Solved(value=None)
-    rate: Solved[Rate] = Solved(value=None)
-    timeline: Solved[Timeline] = Solved(value=None)
-    staging = solve_staging(recipe)
-    if size.value is not None:
-        rate = solve_rate(recipe=recipe, global_batch_size=size.value)
-        if staging.is_whole:
-            timeline = solve_timeline(recipe=recipe, global_batch_size=size.value, clock=staging.clock)
-        if layout.value is not None:
-            known: dict[str, Any] = {
-                "recipe": recipe,
-                "layout": layout.value,
-                "cluster": cluster,
-                "model": model.value,
-                "measurements": measurements,
-            }
-            budget = budget_of(**known) or measured_budget(**known)
-            batch = solve_batch(
-                recipe=recipe, layout=layout.value, global_batch_size=size.value, budget=budget
-            )
-            staging = staging.on_ranks(global_batch_size=size.value, **known)
-    return _Parts(
-        layout=layout,
-        model=_counted(model, budget),
-        budget=budget,
-        global_batch=size,
-        batch=batch,
-        rate=rate,
-        optimizer=solve_optimizer(
-            recipe=recipe,
-            rate=rate.value,
-            total_samples=timeline.value.total_samples if timeline.value else None,
-            global_batch_size=size.value,
-        ),
-        timeline=timeline,
-        learning_rate=solve_learning_rate(
-            recipe=recipe,
-            layout=layout.value,
-            rate=rate.value,
-            timeline=timeline.value,
-            global_batch_size=size.value,
-        ),
-        staging=staging,
-        measurements=measurements,
-    )
-
-
-def _counted(model: Solved[ModelPlan], budget: Budget | MeasuredBudget | None) -> Solved[ModelPlan]:
-    if not isinstance(budget, Budget) or model.value is None:
-        return model
-    total, active, trained = budget.parameters
-    value = replace(
-        model.value, num_parameters=total, num_active_parameters=active, num_trainable_parameters=trained
-    )
-    return replace(model, value=value)
-
-
 def _without_echoes(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     """An absent sequence length is one problem, however many amounts of tokens depend on it."""
     absent = any(problem.code == "missing-key" and problem.path == "sequence_length" for problem in problems)
     return tuple(p for p in problems if not (absent and p.code == "tokens-need-sequence-length"))
 
 
-def _layout_problems(recipe: Recipe, parts: _Parts) -> tuple[Problem, ...]:
+def _layout_problems(recipe: Recipe, parts: Parts) -> tuple[Problem, ...]:
     layout = parts.layout.value
     if layout is None:
         return ()
@@ -190,14 +83,14 @@ def _layout_problems(recipe: Recipe, parts: _Parts) -> tuple[Problem, ...]:
     return (*fitting, *applied_problems(recipe=recipe, layout=layout, applied=applied))
 
 
-def _lane_problems(recipe: Recipe, parts: _Parts) -> tuple[Problem, ...]:
+def _lane_problems(recipe: Recipe, parts: Parts) -> tuple[Problem, ...]:
     model, batch, timeline = parts.model.value, parts.batch.value, parts.timeline.value
     if model is None or batch is None or timeline is None:
         return ()
     return lane_problems(recipe=recipe, model=model, batch=batch, timeline=timeline)
 
 
-def _noise_problems(recipe: Recipe, parts: _Parts) -> tuple[Problem, ...]:
+def _noise_problems(recipe: Recipe, parts: Parts) -> tuple[Problem, ...]:
     layout, batch = parts.layout.value, parts.batch.value
     if layout is None or batch is None:
         return ()
@@ -206,7 +99,7 @@ def _noise_problems(recipe: Recipe, parts: _Parts) -> tuple[Problem, ...]:
     )
 
 
-def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Problem, ...]) -> RunPlan:
+def _join(*, recipe: Recipe, cluster: Cluster, parts: Parts, problems: tuple[Problem, ...]) -> RunPlan:
     layout, model, batch, timeline = (
         parts.layout.value,
         parts.model.value,
@@ -219,14 +112,16 @@ def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Pr
     assert timeline is not None
     optimizer, precision = optimizer_plan(recipe), precision_plan(recipe=recipe, layout=layout)
     size = batch.global_batch_size
-    memory = solve_memory(
-        recipe=recipe,
-        cluster=cluster,
-        layout=layout,
-        batch=batch,
-        budget=parts.budget,
-        measurements=parts.measurements,
-    )
+    memory = MemoryBlock()
+    if not recipe.stages:  # else that of every stage
+        memory = solve_memory(
+            recipe=recipe,
+            cluster=cluster,
+            layout=layout,
+            batch=batch,
+            budget=parts.budget,
+            measurements=parts.measurements,
+        )
     plan = RunPlan(
         recipe_name=recipe_name(recipe),
         semantics_hash=semantics_hash(
@@ -261,11 +156,11 @@ def _join(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Pr
         applied_by=applied_by(recipe=recipe, layout=layout),
         origins=_origins(recipe, parts),
     )
-    plan = parts.staging.carried_into(plan, timeline=timeline, measurements=parts.measurements)
+    plan = parts.staging.carried_into(plan, recipe=recipe, timeline=timeline, measurements=parts.measurements)
     return replace(plan, plan_hash=plan_hash(plan))
 
 
-def _origins(recipe: Recipe, parts: _Parts) -> dict[str, Origin]:
+def _origins(recipe: Recipe, parts: Parts) -> dict[str, Origin]:
     found = {**optimizer_origins(recipe), **parts.origins, **measured_origins(parts.budget)}
     rate, timeline, size = parts.rate.value, parts.timeline.value, parts.global_batch.value
     if rate is not None and timeline is not None and size is not None:
@@ -273,7 +168,7 @@ def _origins(recipe: Recipe, parts: _Parts) -> dict[str, Origin]:
     return dict(sorted(found.items()))
 
 
-def _refusal(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple[Problem, ...]) -> PlanError:
+def _refusal(*, recipe: Recipe, cluster: Cluster, parts: Parts, problems: tuple[Problem, ...]) -> PlanError:
     """The error that carries the problems, the ways out, and whatever of the plan could be solved."""
     ways = _ways_out(recipe=recipe, cluster=cluster, parts=parts)
     shown = {
@@ -297,7 +192,7 @@ def _refusal(*, recipe: Recipe, cluster: Cluster, parts: _Parts, problems: tuple
     return PlanError(problems, alternatives=ways, plan=to_plain(shown))
 
 
-def _ways_out(*, recipe: Recipe, cluster: Cluster, parts: _Parts) -> tuple[Alternative, ...]:
+def _ways_out(*, recipe: Recipe, cluster: Cluster, parts: Parts) -> tuple[Alternative, ...]:
     layout, size = parts.layout.value, parts.global_batch.value
     if layout is None or size is None or parts.batch.value is not None:
         return ()

@@ -25,7 +25,10 @@ def explanation(plan: RunPlan) -> list[str]:
 def _value(plain: Mapping[str, Any], path: str) -> Any:
     value: Any = plain
     for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, list) and part.isdecimal():
+            value = value[int(part)]
+        else:
+            value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 from launcher.errors import Problem
 from launcher.planning.layout import axes_of
+from launcher.planning.stages.whole_sequences import length_out_of_step
 from launcher.spec.recipe import Recipe, Stage
 
 __all__ = ["IN_ONE_JOB", "stage_limits", "stage_warnings"]
@@ -25,7 +26,8 @@ def stage_limits(recipe: Recipe) -> tuple[Problem, ...]:
     """Why the stages of a recipe can be planned and not be run; empty where they can, or where there are none."""
     if not recipe.stages:
         return ()
-    return (*_without_runtime(recipe), *_other_owner(recipe), *_other_axes(recipe), *_restarts(recipe))
+    parts = (_without_runtime, _other_owner, _other_axes, _restarts, _odd_lengths)
+    return tuple(problem for part in parts for problem in part(recipe))
 
 
 def stage_warnings(recipe: Recipe) -> tuple[Problem, ...]:
@@ -77,6 +79,23 @@ def _restarts(recipe: Recipe) -> tuple[Problem, ...]:
     for place, stage in enumerate(recipe.stages):
         found += [_needs_restart(place, key) for key in _keys(stage) if key not in IN_ONE_JOB]
     return tuple(found)
+
+
+def _odd_lengths(recipe: Recipe) -> tuple[Problem, ...]:
+    lengths = [stage.sequence_length or recipe.sequence_length for stage in recipe.stages]
+    known = [length for length in lengths if isinstance(length, int)]
+    odd = length_out_of_step(known) if len(known) == len(lengths) else None
+    if odd is None:
+        return ()
+    place, longest = lengths.index(odd), max(known)
+    problem = Problem(
+        code="lengths-out-of-step",
+        path=f"stages.{place}.sequence_length",
+        message=f"`sequence_length: {odd}` of stage {place + 1} does not divide the longest one, {longest}",
+        because=("a shorter sequence is read as one of equal pieces of the longest",),
+        hint=f"use a length that divides {longest}",
+    )
+    return (problem,)
 
 
 def _keys(stage: Stage) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from launcher.errors import Problem
@@ -11,6 +11,7 @@ from launcher.planning.layout import solve_layout
 from launcher.planning.memory.block import MemoryBlock, solve_memory
 from launcher.planning.memory.budget import Budget, budget_of
 from launcher.planning.memory.measured_budget import MeasuredBudget, measured_budget
+from launcher.planning.model import solve_model
 from launcher.planning.schedule import Timeline
 from launcher.planning.solved import Solved
 from launcher.planning.stages.rates import stage_scale
@@ -35,6 +36,8 @@ class StagePart:
     batch: BatchPlan
     budget: Budget | MeasuredBudget | None
     learning_rate_scale: float
+    origins: Mapping[str, Origin]
+    """Of the numbers of `batch`."""
 
 
 def solve_parts(
@@ -65,7 +68,7 @@ def solve_parts(
                 "recipe": stage.recipe,
                 "layout": placed.value,
                 "cluster": machines,
-                "model": model,
+                "model": model if stage.written.model is None else solve_model(stage.recipe).value,
                 "measurements": measurements,
             }
             budgets[key] = budget_of(**known) or measured_budget(**known)  # type: ignore[arg-type]
@@ -86,6 +89,7 @@ def solve_parts(
                 learning_rate_scale=stage_scale(
                     recipe=recipe, stage=stage, global_batch_size=global_batch_size
                 ),
+                origins={**stage.origins, **solved.origins},
             )
             parts.append(part)
     whole = len(parts) == len(stages)

@@ -7,17 +7,21 @@ from dataclasses import dataclass, replace
 
 from launcher.errors import Problem
 from launcher.planning.memory.block import MemoryBlock
-from launcher.planning.schedule import Timeline
+from launcher.planning.schedule import Timeline, solve_timeline
+from launcher.planning.solved import Solved
 from launcher.planning.stages.curve import staged_curve
+from launcher.planning.stages.ending import end_problems
+from launcher.planning.stages.origins import stage_origins
 from launcher.planning.stages.parts import StagePart, solve_parts, stage_plans
+from launcher.planning.stages.remarks import stage_remarks
 from launcher.planning.stages.timeline import StageClock
-from launcher.planning.stages.written import StageRecipe, solve_clock, stage_recipes
+from launcher.planning.stages.written import StageRecipe, few, solve_clock, stage_recipes
 from launcher.spec.cluster import Cluster
 from launcher.spec.measurement import Measurement
 from launcher.spec.plan import BatchPlan, LayoutPlan, ModelPlan, RunPlan
 from launcher.spec.recipe import Recipe
 
-__all__ = ["Staging", "solve_staging"]
+__all__ = ["Staging", "solve_staging", "staged_timeline"]
 
 _WORST = ("fits", "unknown-memory", "tight", "does-not-fit")
 
@@ -49,6 +53,8 @@ class Staging:
         measurements: Sequence[Measurement],
     ) -> Staging:
         """With every stage's split of its batch."""
+        if not self.stages:
+            return self
         solved = solve_parts(
             recipe=recipe,
             stages=self.stages,
@@ -58,21 +64,48 @@ class Staging:
             model=model,
             measurements=measurements,
         )
-        return replace(self, problems=(*self.problems, *solved.problems), parts=solved.value)
+        remarks = (
+            ()
+            if solved.value is None
+            else stage_remarks(recipe=recipe, parts=solved.value, global_batch_size=global_batch_size)
+        )
+        return replace(self, problems=(*self.problems, *few(solved.problems), *remarks), parts=solved.value)
+
+    def instead_of(self, batch: Solved[BatchPlan]) -> tuple[Problem, ...]:
+        """Problems of the run's own batch; only errors where stages have remarks of their own."""
+        if not self.stages:
+            return batch.problems
+        return tuple(problem for problem in batch.problems if problem.severity == "error")
 
     def carried_into(
-        self, plan: RunPlan, *, timeline: Timeline, measurements: Sequence[Measurement]
+        self, plan: RunPlan, *, recipe: Recipe, timeline: Timeline, measurements: Sequence[Measurement]
     ) -> RunPlan:
         """The plan with its stages, the curve through all of them, and the memory of the one that needs most."""
-        if not self.stages or self.parts is None or self.clock is None:
+        if self.parts is None or self.clock is None:
             return plan
         stages, blocks = stage_plans(
             parts=self.parts, course=self.clock.course, timeline=timeline, measurements=measurements
         )
-        plan = _with_memory(replace(plan, stages=stages), blocks)
+        origins = dict(plan.origins)
+        for place, (part, leg, stage) in enumerate(
+            zip(self.parts, self.clock.course.legs, stages, strict=False)
+        ):
+            origins |= stage_origins(recipe=recipe, part=part, leg=leg, plan=stage, place=place)
+        plan = _with_memory(replace(plan, stages=stages, origins=dict(sorted(origins.items()))), blocks)
         if plan.learning_rate is None:
             return plan
         return replace(plan, learning_rate=replace(plan.learning_rate, curve=staged_curve(plan)))
+
+
+def staged_timeline(*, recipe: Recipe, staging: Staging, global_batch_size: int) -> Solved[Timeline]:
+    """Warmup, decay and length of the run through its stages; of a run without stages, at its one batch."""
+    if not staging.is_whole:
+        return Solved(value=None)
+    solved = solve_timeline(recipe=recipe, global_batch_size=global_batch_size, clock=staging.clock)
+    if solved.value is None or staging.clock is None:
+        return solved
+    found = end_problems(stages=staging.stages, course=staging.clock.course, timeline=solved.value)
+    return replace(solved, problems=(*solved.problems, *found))
 
 
 def solve_staging(recipe: Recipe) -> Staging:
@@ -95,13 +128,13 @@ def _with_memory(plan: RunPlan, blocks: tuple[MemoryBlock, ...]) -> RunPlan:
     """The verdict of the stage that is worst off, and its memory as the plan's."""
     place = max(range(len(blocks)), key=lambda at: (_WORST.index(blocks[at].verdict), _peak(blocks[at])))
     worst = blocks[place]
-    known = {(problem.code, problem.path) for problem in plan.problems}
+    found = few(tuple(problem for block in blocks for problem in block.problems))
     return replace(
         plan,
         verdict=worst.verdict,
         memory=worst.plan,
-        problems=(*plan.problems, *(each for each in worst.problems if (each.code, each.path) not in known)),
-        alternatives=worst.alternatives or plan.alternatives,
+        problems=(*plan.problems, *found),
+        alternatives=worst.alternatives,
     )
 
 

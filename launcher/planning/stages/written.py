@@ -15,16 +15,18 @@ from launcher.planning.stages.timeline import Course, Leg, Part, StageClock, Uni
 from launcher.planning.stages.whole_sequences import longest_length
 from launcher.spec.cluster import Cluster
 from launcher.spec.launch import Launch
-from launcher.spec.marks import Mark
+from launcher.spec.marks import Mark, Origin
 from launcher.spec.model import Model
 from launcher.spec.parallel import Parallel
 from launcher.spec.recipe import Recipe, Stage
 from launcher.spec.training import Checkpoint, Data, Evaluation, Loss, Optimizer, Precisions, Resume, Schedule
 
-__all__ = ["StageRecipe", "changes_length", "counts_tokens", "solve_clock", "stage_recipes"]
+__all__ = ["StageRecipe", "changes_length", "counts_tokens", "few", "solve_clock", "stage_recipes"]
 
 _BATCH = ("global_batch_size", "global_batch_tokens")
 _NOT_MERGED = ("until", *_BATCH)
+_ALIKE = 3
+"""Problems of one code that are shown."""
 _SECTIONS = (
     Model,
     Data,
@@ -54,6 +56,8 @@ class StageRecipe:
     recipe: Recipe
     """Its `stages` are still those of the whole run."""
     global_batch_size: int
+    origins: Mapping[str, Origin]
+    """Of the global batch."""
 
     @property
     def end(self) -> tuple[Fraction, Unit] | None:
@@ -85,13 +89,14 @@ def stage_recipes(recipe: Recipe) -> Solved[tuple[StageRecipe, ...]]:
             written=stage,
             recipe=inside,
             global_batch_size=size.value or 1,
+            origins=size.origins,
         )
         problems += [made.located(problem) for problem in size.problems]
         found.append(made)
-    problems += _mark_problems(tuple(found))
-    if any(problem.severity == "error" for problem in problems):
+    problems = [*few(tuple(problems)), *_mark_problems(tuple(found))]
+    if problems:
         return Solved(value=None, problems=tuple(problems))
-    return Solved(value=tuple(found), problems=tuple(problems))
+    return Solved(value=tuple(found))
 
 
 def solve_clock(*, recipe: Recipe, stages: tuple[StageRecipe, ...]) -> Solved[StageClock]:
@@ -112,6 +117,18 @@ def solve_clock(*, recipe: Recipe, stages: tuple[StageRecipe, ...]) -> Solved[St
         data_length=longest_length(lengths),
     )
     return Solved(value=clock)
+
+
+def few(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """The first problems of each code; a long ramp may have the same one in a hundred stages."""
+    kept: list[Problem] = []
+    for code in dict.fromkeys(problem.code for problem in problems):
+        alike = [problem for problem in problems if problem.code == code]
+        kept += alike[:_ALIKE]
+        if len(alike) > _ALIKE:
+            more = f"and so {len(alike) - _ALIKE} more stages"
+            kept[-1] = replace(kept[-1], because=(*kept[-1].because, more))
+    return tuple(kept)
 
 
 def changes_length(recipe: Recipe) -> bool:
@@ -137,7 +154,7 @@ def _in_place(recipe: Recipe, stage: Stage, path: str) -> Recipe:
         keys[item.name] = _merged(getattr(recipe, item.name), value, f"{path}.{item.name}", recipe.marks)
     if stage.global_batch_size is not None or stage.global_batch_tokens is not None:
         keys |= {name: getattr(stage, name) for name in _BATCH}
-    return replace(recipe, **keys, marks=_marks(recipe.marks, path))
+    return replace(recipe, **keys, marks=_marks(recipe.marks, path, _own_keys(stage)))
 
 
 def _merged(whole: Any, part: Any, path: str, marks: Mapping[str, Mark]) -> Any:
@@ -154,9 +171,12 @@ def _default(item: Field[Any]) -> Any:
     return item.default if item.default_factory is MISSING else item.default_factory()
 
 
-def _marks(marks: Mapping[str, Mark], path: str) -> Mapping[str, Mark]:
-    """Where the stage's recipe stands: its own keys at the stage."""
+def _marks(marks: Mapping[str, Mark], path: str, keys: set[str]) -> Mapping[str, Mark]:
+    """Where the stage's recipe stands: its own keys at the stage, or at the notation that it was read from."""
     own = {key[len(path) + 1 :]: mark for key, mark in marks.items() if key.startswith(f"{path}.")}
+    notation = marks.get("stages.rampup_batch_size") or marks.get("stages")
+    if notation is not None:
+        own = dict.fromkeys(keys, notation) | own
     return {**marks, **own} if own else marks
 
 
