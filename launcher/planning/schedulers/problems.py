@@ -71,10 +71,11 @@ def curve_problem(
 
 
 def _largest(compiled: CompiledSchedule, found: Comparison) -> str:
-    late = f", {counted(compiled.lag_steps, 'step')} late as it always is" if compiled.lag_steps > 0 else ""
+    steps = counted(compiled.lag_steps, "step")
+    late = f" (without the {steps} by which it is always late)" if compiled.lag_steps > 0 else ""
     return (
-        f"largest difference at step {found.step}: {found.drawn:.4g} instead of {found.asked:.4g}{late}; "
-        f"{_percent(found.largest)} of the peak, {_percent(TOLERANCE)} is let pass"
+        f"largest difference at step {found.step}: {found.drawn:.4g} instead of {found.asked:.4g}{late}, "
+        f"{_percent(found.largest)} of the peak; {_percent(TOLERANCE)} is let pass"
     )
 
 
