@@ -37,7 +37,7 @@ COLOURS = {
     "DeepSeek LLM": "tab:blue",
     "Step Law": "tab:orange",
     "nanochat": "tab:green",
-    "critical, by data": "tab:red",
+    "critical by data": "tab:red",
     "GPT-3 by width": "tab:purple",
 }
 TRAINED = {"7 B": {"batch": (2e12, 2304 * 4096), "rate": (2e12, 4.2e-4)}}

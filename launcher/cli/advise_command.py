@@ -127,11 +127,12 @@ def _advise_recipe(arguments: argparse.Namespace, around: Surroundings) -> int:
 
 def _advise_run(arguments: argparse.Namespace, around: Surroundings, directory: Path) -> int:
     from launcher.handoff.afterwards.run_record import read_run
-    from launcher.planning.laws.candidates import candidates_of
+    from launcher.planning.laws.candidates import candidates_of, earlier
     from launcher.planning.noise.report import noise_report
     from launcher.reporting.noise_text import read_noise
 
-    report = noise_report(entries=read_noise(directory), plan=read_run(directory).plan)
+    entries = read_noise(directory)
+    report = noise_report(entries=entries, plan=read_run(directory).plan)
     found = candidates_of(report)
     if arguments.json:
         from launcher.spec.plain import to_plain
@@ -141,7 +142,7 @@ def _advise_run(arguments: argparse.Namespace, around: Surroundings, directory: 
     else:
         from launcher.reporting.run_advice_text import run_advice_text
 
-        around.say("\n".join(run_advice_text(report, found, name=arguments.target)))
+        around.say("\n".join(run_advice_text(report, found, name=arguments.target, before=earlier(entries))))
     return 0
 
 

@@ -39,15 +39,15 @@ def advice_text(advice: Advice, *, name: str, explain: bool = False) -> list[str
         *labelled("data", _data(advice.asked)),
         "",
         *table(_HEADER, rows),
-        "",
-        *labelled("says", _legend(shown)),
-        *labelled("spread", _spreads(advice)),
     ]
+    if shown:
+        lines += ["", *labelled("says", _legend(shown)), *labelled("spread", _spreads(advice))]
     if explain and shown:
         lines += ["", "fitted on", *_items([(answer.law.name, _fitted(answer)) for answer in shown])]
     if silent:
         lines += ["", "not shown", *_items(_silences(silent))]
-    return [*lines, "", *labelled("next", [_next(silent, explain=explain)])]
+    further = _next(shown, silent, explain=explain)
+    return [*lines, "", *labelled("next", further)] if further else lines
 
 
 def _model(asked: Asked) -> str:
@@ -200,13 +200,11 @@ def _items(items: Sequence[tuple[str, str]]) -> list[str]:
     return lines
 
 
-def _next(silent: Sequence[Answer], *, explain: bool) -> str:
+def _next(shown: Sequence[Answer], silent: Sequence[Answer], *, explain: bool) -> list[str]:
     far = sum(answer.standing == "not-shown" for answer in silent)
-    words = ["--explain says what each was fitted on"] if not explain else []
+    words = ["--explain says what each was fitted on"] if shown and not explain else []
     if far:
         words.append(
             f"--extrapolate shows {far} that {'is' if far == 1 else 'are'} more than x{LARGEST_STEP:g} beyond"
         )
-    return "; ".join(
-        words or ["a run with launch.runtime measures its own gradient noise: batchwright advise RUN"]
-    )
+    return ["; ".join(words)] if words else []

@@ -22,8 +22,17 @@ _READ = (
 )
 
 
-def run_advice_text(report: Mapping[str, Any], found: Sequence[Candidate], *, name: str) -> list[str]:
-    """The noise scale with its interval, then batches with their data and steps beside those of the run's own."""
+def run_advice_text(
+    report: Mapping[str, Any],
+    found: Sequence[Candidate],
+    *,
+    name: str,
+    before: Sequence[tuple[int, float]] = (),
+) -> list[str]:
+    """The noise scale with its interval, then batches with their data and steps beside those of the run's own.
+
+    before: steps and noise scales on the way there.
+    """
     title = f"what the gradient noise of {name} says of its batch; nothing is changed"
     if not found:
         return [title, "", *labelled("noise", noise_lines(report))]
@@ -31,7 +40,7 @@ def run_advice_text(report: Mapping[str, Any], found: Sequence[Candidate], *, na
     return [
         title,
         "",
-        *labelled("noise", measured),
+        *labelled("noise", [*measured, *_drift(before)]),
         "",
         *table(_HEADER, [_row(each) for each in found]),
         "",
@@ -40,6 +49,11 @@ def run_advice_text(report: Mapping[str, Any], found: Sequence[Candidate], *, na
         ),
         *labelled("next", [_next(report)]),
     ]
+
+
+def _drift(before: Sequence[tuple[int, float]]) -> list[str]:
+    points = ", ".join(f"{scale:.3g} at step {show_count(step)}" for step, scale in before)
+    return [f"before that {points}"] if points else []
 
 
 def _row(each: Candidate) -> tuple[str, ...]:

@@ -58,8 +58,8 @@ def test_laws_side_by_side(recipe):
     assert laws["Step Law"]["beyond"] == pytest.approx(214_663_680 / 84_934_656)
     assert laws["nanochat"]["batch_tokens"] == 2**19
     assert laws["nanochat"]["learning_rate_factor"] == 1
-    assert laws["critical, by data"]["law"]["gives"] == "critical batch"
-    assert laws["critical, by data"]["batch_tokens"] == pytest.approx(512 * 93.1968 * 125**0.46828)
+    assert laws["critical by data"]["law"]["gives"] == "critical batch"
+    assert laws["critical by data"]["batch_tokens"] == pytest.approx(512 * 93.1968 * 125**0.46828)
     _, more = answers(recipe(), "--tokens", "9.643B")
     assert more["nanochat"]["learning_rate_factor"] == pytest.approx(2**0.5)
     assert more["nanochat"]["weight_decay_factor"] == pytest.approx(0.16954, abs=5e-6)
@@ -73,7 +73,7 @@ def test_laws_side_by_side(recipe):
 def test_nothing_is_extrapolated_silently(recipe):
     """Of a 7 B model on 2 T tokens no fit reaches within ten times: nothing is shown, until --extrapolate marks it."""
     _, laws = answers(recipe(), *LLAMA)
-    for name in ("DeepSeek LLM", "Step Law", "nanochat", "critical, by data"):
+    for name in ("DeepSeek LLM", "Step Law", "nanochat", "critical by data"):
         assert laws[name]["standing"] == "not-shown"
         assert laws[name]["batch_tokens"] is None
         assert laws[name]["learning_rate"] is None
@@ -82,7 +82,7 @@ def test_nothing_is_extrapolated_silently(recipe):
     # 32 layers where DeepSeek's 7B has 30
     assert laws["DeepSeek LLM"]["batch_sequences"] == pytest.approx(2300, abs=1)
     assert laws["Step Law"]["batch_tokens"] == pytest.approx(6.13e6, rel=1e-3)
-    assert laws["critical, by loss"]["batch_tokens"] == pytest.approx(7.37e6, rel=1e-3)
+    assert laws["critical by loss"]["batch_tokens"] == pytest.approx(7.37e6, rel=1e-3)
     assert advice["batch"]["factor"] == pytest.approx(1.54, abs=0.01)
     code, out, _ = advise(recipe(), *LLAMA)
     assert code == 0
@@ -131,20 +131,23 @@ def test_other_models_are_told_so(recipe, keys, words):
 
 
 def test_adapters_and_optimizers(recipe):
-    """An adapter leaves only the fine-tuning rule; SGD leaves what is not about Adam."""
+    """An adapter leaves only the fine-tuning rule; SGD leaves nothing, Muon what nanochat trains with."""
     tuned = {"adapter": {"kind": "lora", "targets": ["q_proj"]}}
     _, laws = answers(recipe(model=tuned), "--tokens", "2.5B")
     assert [name for name, law in laws.items() if law["standing"] != "does-not-apply"] == ["LLaMA-Factory"]
     _, laws = answers(recipe(optimizer={"name": "sgd", "learning_rate": 0.1}), "--tokens", "2.5B")
-    assert laws["Step Law"]["why"] == "fitted with adam; here sgd is used"
-    assert laws["critical, by data"]["standing"] == "within"
+    assert {law["why"] for law in laws.values()} == {
+        "fitted with Adam or AdamW; this recipe trains with sgd",
+    }
+    _, laws = answers(recipe(optimizer={"name": "muon"}), "--tokens", "2.5B")
+    assert [name for name, law in laws.items() if law["standing"] == "within"] == ["nanochat"]
 
 
 def test_what_is_missing_is_named(recipe):
     """Without tokens, reference, loss or noise each law names what it needs."""
     _, laws = answers(recipe())
     assert laws["Step Law"]["why"] == "the tokens of the run"
-    assert laws["critical, by loss"]["why"] == "a training loss in nats per token (--loss 2.5)"
+    assert laws["critical by loss"]["why"] == "a training loss in nats per token (--loss 2.5)"
     assert laws["Power Lines"]["why"].startswith("the tokens of the run and optimizer.reference_batch_size")
     assert "--noise-scale" in laws["surge"]["why"]
     code, out, _ = advise(recipe())
@@ -192,11 +195,11 @@ def test_padding_is_no_data(recipe):
 def test_a_critical_batch_by_loss_has_a_fit_too(recipe):
     """230 B tokens are ten times Kaplan's data: shown and marked; one more and it is not shown."""
     _, laws = answers(recipe(), "--loss", "2.5", "--tokens", "230B")
-    found = laws["critical, by loss"]
+    found = laws["critical by loss"]
     assert (found["standing"], found["beyond_axis"], found["beyond"]) == ("extrapolated", "D", 10)
     assert found["batch_tokens"] == pytest.approx(2.55e6, rel=5e-3)
     _, laws = answers(recipe(), "--loss", "2.5", "--tokens", "231B")
-    assert laws["critical, by loss"]["standing"] == "not-shown"
+    assert laws["critical by loss"]["standing"] == "not-shown"
 
 
 def test_stages_are_told(recipe):

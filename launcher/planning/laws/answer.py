@@ -122,20 +122,19 @@ def lacking(law: Law, *, what: str) -> Answer:
 
 
 def out_of_place(
-    law: Law, *, asked: Asked, optimizers: tuple[str, ...] = (), tuning: bool = False
+    law: Law, *, asked: Asked, optimizers: tuple[str, ...] = ADAM_LIKE, tuning: bool = False
 ) -> Answer | None:
     """The answer of a law of language models where something else is trained; None where it applies.
 
-    optimizers: those the law was fitted with; empty where it says nothing of them. tuning: whether it is for training
-    a part of a model, too.
+    optimizers: those the law was fitted with, or near enough. tuning: whether it is for training a part, too.
     """
     why = ""
     if asked.kind not in _LANGUAGE or asked.sequence_length is None:
         why = f"for decoder language models; this is {_article(asked.kind)}"
     elif not asked.pretraining and not tuning:
         why = "for training all weights; here an adapter or a part is trained"
-    elif optimizers and asked.optimizer not in optimizers:
-        why = f"fitted with {optimizers[0]}; here {asked.optimizer} is used"
+    elif asked.optimizer not in optimizers:
+        why = f"fitted with Adam or AdamW; this recipe trains with {asked.optimizer}"
     return Answer(law=law, standing="does-not-apply", why=why) if why else None
 
 

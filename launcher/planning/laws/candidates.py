@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from launcher.planning.noise.band import cost_of, legal_size
 
-__all__ = ["FACTORS", "Candidate", "candidates", "candidates_of"]
+__all__ = ["FACTORS", "Candidate", "candidates", "candidates_of", "earlier"]
 
 FACTORS = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Of the noise scale: at 0.2 a batch takes 20 % more data than the smallest one would, at 5 six times as much."""
@@ -60,6 +60,20 @@ def candidates_of(report: Mapping[str, Any]) -> tuple[Candidate, ...]:
         multiple=report["multiple"],
         current=report["present"]["global_batch_size"],
     )
+
+
+def earlier(entries: Sequence[Mapping[str, Any]], *, points: int = 3) -> tuple[tuple[int, float], ...]:
+    """Step and noise scale at a few points before the last one, evenly over the entries that were resolved.
+
+    entries: lines of a run's noise.jsonl. A scale that drifts says how little the last one holds for the rest.
+    """
+    found = [
+        (int(entry["step"]), float(entry["noise_scale"]))
+        for entry in entries
+        if entry.get("noise_scale") and not entry.get("unresolved")
+    ]
+    places = sorted({at * (len(found) - 1) // points for at in range(points)}) if found else []
+    return tuple(found[at] for at in places if at < len(found) - 1)
 
 
 def _candidate(

@@ -14,7 +14,7 @@ SEQUENCE = 512
 TOKENS_PER_PARAMETER = 20
 
 LAW = Law(
-    name="critical, by data",
+    name="critical by data",
     source="arXiv:2410.21676",
     gives="critical batch",
     fitted="85 M to 1.2 B parameters at 20 tokens each, Adam, sequences of 512; a batch that needs 20 % more data than "

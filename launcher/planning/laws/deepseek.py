@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from launcher.planning.laws.answer import ADAM_LIKE, Answer, Axis, Law, answered, lacking, out_of_place
+from launcher.planning.laws.answer import Answer, Axis, Law, answered, lacking, out_of_place
 from launcher.planning.laws.asked import Asked
 
 __all__ = ["LAW", "Compute", "ask", "batch_tokens", "compute_of", "flops_per_token", "learning_rate"]
@@ -70,7 +70,7 @@ def compute_of(asked: Asked) -> Compute | None:
 
 def ask(asked: Asked) -> Answer:
     """What the law would choose."""
-    if misplaced := out_of_place(LAW, asked=asked, optimizers=ADAM_LIKE):
+    if misplaced := out_of_place(LAW, asked=asked):
         return misplaced
     compute = compute_of(asked)
     if compute is None:

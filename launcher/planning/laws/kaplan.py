@@ -10,7 +10,7 @@ from launcher.planning.laws.asked import Asked
 __all__ = ["LAW", "ask", "critical_batch_tokens"]
 
 LAW = Law(
-    name="critical, by loss",
+    name="critical by loss",
     source="arXiv:2001.08361",
     gives="critical batch",
     fitted="768 to 1.5 B parameters on WebText2 with its own vocabulary, on which a loss depends; twice the data and "

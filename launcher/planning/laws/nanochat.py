@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from launcher.planning.laws.answer import Answer, Axis, Law, answered, lacking, out_of_place
+from launcher.planning.laws.answer import ADAM_LIKE, Answer, Axis, Law, answered, lacking, out_of_place
 from launcher.planning.laws.asked import Asked
 from launcher.planning.laws.power_lines import batch_scale
 
@@ -54,7 +54,7 @@ def weight_decay(
 
 def ask(asked: Asked) -> Answer:
     """Its batch, and what it would multiply its own rates and weight decay by."""
-    if misplaced := out_of_place(LAW, asked=asked):
+    if misplaced := out_of_place(LAW, asked=asked, optimizers=(*ADAM_LIKE, "muon")):
         return misplaced
     if asked.run_tokens is None:
         return lacking(LAW, what="the tokens of the run")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from launcher.planning.laws.answer import ADAM_LIKE, Answer, Axis, Law, answered, lacking, out_of_place
+from launcher.planning.laws.answer import Answer, Axis, Law, answered, lacking, out_of_place
 from launcher.planning.laws.asked import Asked
 
 __all__ = ["LAW", "RATES_BY_WIDTH", "ask", "learning_rate"]
@@ -46,7 +46,7 @@ def learning_rate(*, width: float) -> float:
 
 def ask(asked: Asked) -> Answer:
     """The rate that goes with the recipe's width."""
-    if misplaced := out_of_place(LAW, asked=asked, optimizers=ADAM_LIKE):
+    if misplaced := out_of_place(LAW, asked=asked):
         return misplaced
     if asked.hidden_size is None:
         return lacking(LAW, what="hidden_size")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from launcher.planning.laws.answer import ADAM_LIKE, Answer, Axis, Law, answered, lacking, out_of_place
+from launcher.planning.laws.answer import Answer, Axis, Law, answered, lacking, out_of_place
 from launcher.planning.laws.asked import Asked
 
 __all__ = [
@@ -66,7 +66,7 @@ def bootstrap_batch_tokens(*, tokens: float) -> float:
 
 def ask(asked: Asked) -> Answer:
     """What the law would choose."""
-    if misplaced := out_of_place(LAW, asked=asked, optimizers=ADAM_LIKE):
+    if misplaced := out_of_place(LAW, asked=asked):
         return misplaced
     if asked.run_tokens is None:
         return lacking(LAW, what="the tokens of the run")

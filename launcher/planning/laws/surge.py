@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from launcher.planning.laws.answer import ADAM_LIKE, Answer, Law, answered, lacking, out_of_place
+from launcher.planning.laws.answer import Answer, Law, answered, lacking, out_of_place
 from launcher.planning.laws.asked import Asked
 from launcher.planning.rescaling import surge_scale
 
@@ -19,7 +19,7 @@ LAW = Law(
 
 def ask(asked: Asked) -> Answer:
     """The measured noise scale as a batch, and the recipe's rate moved there from the recipe's batch."""
-    if misplaced := out_of_place(LAW, asked=asked, optimizers=ADAM_LIKE):
+    if misplaced := out_of_place(LAW, asked=asked):
         return misplaced
     noise, length = asked.noise_sequences, asked.sequence_length
     if noise is None:

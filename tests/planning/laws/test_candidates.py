@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.planning.laws.candidates import FACTORS, candidates
+from launcher.planning.laws.candidates import FACTORS, candidates, earlier
 
 close = pytest.approx
 
@@ -64,3 +64,19 @@ def test_at_the_noise_scale():
     assert balanced.data == close(2 / 1.001)
     assert balanced.steps == close(2 / 1001)
     assert balanced.data_range[0] == 1
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_earlier_scales(resolved):
+    """At most three resolved entries before the last one, in order, the first resolved one among them."""
+    entries = [
+        {"step": at, "noise_scale": 10.0 + at, "unresolved": None if known else "too wide"}
+        for at, known in enumerate(resolved)
+    ]
+    found = earlier([{"step": -1, "unresolved": "nothing"}, *entries])
+    steps = [at for at, known in enumerate(resolved) if known]
+    assert len(found) == min(3, max(0, len(steps) - 1))
+    assert [step for step, _ in found] == sorted({step for step, _ in found} & set(steps[:-1]))
+    assert all(scale == 10.0 + step for step, scale in found)
+    if found:
+        assert found[0][0] == steps[0]
