@@ -47,6 +47,19 @@ def test_a_hiccup_is_no_episode():
         assert job.see_many(1, 2.0) == []
 
 
+def test_a_larger_batch_is_not_slow():
+    """Each stage has its own usual; a step that takes twice as long as those of the stage before is no episode."""
+    job = Job(stage_of=lambda step: (step - 1) // 30)
+    assert [job.see_many(30, seconds) for seconds in (1.0, 2.0, 4.0, 1.0)] == [[], [], [], []]
+    one = Job()
+    assert one.see_many(30, 1.0) == []
+    assert len(one.see_many(30, 2.0)) == 1
+    later = Job(stage_of=lambda step: (step - 1) // 30)
+    later.see_many(40, 2.0)
+    (said,) = later.see_many(10, 4.0)
+    assert "step 43 took 4 s, 2.0 x the usual 2 s (median of 10 looks" in said
+
+
 def test_the_plan_comes_before_what_is_usual():
     """With a planned time the first steps are judged already."""
     job = Job(planned_seconds=1.0)

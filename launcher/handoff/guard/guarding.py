@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from launcher.handoff.guard.lateness import (
 )
 from launcher.handoff.guard.local_ranks import ANSWER_SECONDS, LocalRanks
 from launcher.handoff.guard.slowness import Slowness
+from launcher.planning.stages.ledger import step_at
 from launcher.spec.plan import RunPlan
 
 __all__ = ["Guard", "LocalGuard", "local_guard"]
@@ -51,7 +53,7 @@ class Guard:
         self._answers: dict[int, Mapping[str, Any]] = {}
         self._moved = clock()
         self._asked_at: float | None = None
-        self._slowness = Slowness(planned_seconds=_planned_seconds(plan))
+        self._slowness = Slowness(planned_seconds=_planned_seconds(plan), stage_of=partial(_stage_of, plan))
 
     @property
     def asks(self) -> bool:
@@ -146,6 +148,11 @@ class LocalGuard:
 def local_guard(plan: RunPlan, *, folder: Path, shown: str, say: Callable[[str], None]) -> LocalGuard:
     """For a job of this machine alone. shown: the run folder as a person would type it."""
     return LocalGuard(Guard(plan, say=say, folder=shown), LocalRanks(folder, workdir=plan.launch.workdir))
+
+
+def _stage_of(plan: RunPlan, step: int) -> int:
+    planned = step_at(plan, step)
+    return 0 if planned is None else planned.stage
 
 
 def _planned_seconds(plan: RunPlan) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from launcher.handoff.guard.lateness import Beat
 
@@ -20,10 +20,16 @@ _APART = 1.2  # times the others' median: a rank that stands out
 
 
 class Slowness:
-    """Steps of one job, seen once a second at most."""
+    """Steps of one job, seen once a second at most.
 
-    def __init__(self, *, planned_seconds: float | None = None) -> None:
-        self._planned = planned_seconds
+    stage_of: stage of an optimizer step, numbered from 1. Steps of another batch take another time: what is usual is
+    found anew in every stage.
+    """
+
+    def __init__(
+        self, *, planned_seconds: float | None = None, stage_of: Callable[[int], int] = lambda _step: 0
+    ) -> None:
+        self._planned, self._stage_of, self._stage = planned_seconds, stage_of, 0
         self._usual: deque[float] = deque(maxlen=_USUAL)
         self._slow: list[float] = []
         self._seen = 0
@@ -35,6 +41,10 @@ class Slowness:
         if step == self._seen or len(timed) < len(beats) or not timed:
             return None
         self._seen, seconds = step, max(timed)
+        if (stage := self._stage_of(step)) != self._stage:
+            self._stage = stage
+            self._usual.clear()
+            self._slow.clear()
         usual = self._expected()
         if usual is None or seconds <= FACTOR * usual:
             self._slow.clear()
