@@ -70,14 +70,14 @@ def semantics_hash(
 
 def plan_hash(plan: RunPlan) -> str:
     """sha256 of what is rendered from a plan, as hexadecimal; what the ranks of a job compare."""
-    plain = {key: value for key, value in plan.to_dict().items() if key not in _NOT_IN_PLAN_HASH}
+    stages = plan.stages and tuple(replace(stage, memory=None) for stage in plan.stages)
+    told = replace(plan, memory=None, stages=stages).to_dict()
+    plain = {key: value for key, value in told.items() if key not in _NOT_IN_PLAN_HASH}
     plain["model"] = {key: value for key, value in plain["model"].items() if key not in _COUNTS}
     plain["launch"] = {
         key: value for key, value in plain["launch"].items() if key not in {"workdir", "hosts", "allocation"}
     }
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "paths"}
-    if plain["stages"] is not None:
-        plain["stages"] = [{**stage, "memory": None, "time": None} for stage in plain["stages"]]
     plain["origins"] = {
         path: {key: value for key, value in origin.items() if key != "file"}
         for path, origin in plain["origins"].items()

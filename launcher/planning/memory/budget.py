@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from launcher.planning.divisors import divisors, last_fitting
 from launcher.planning.memory.counting import Parameters, count_parameters
@@ -48,6 +48,8 @@ class Budget:
     """What a probe found of this recipe; it counts before the model."""
     stale: Measurement | None = None
     """What one found before the code changed; used for nothing."""
+    known: dict[tuple[int, bool], Estimate] = field(default_factory=dict, compare=False, repr=False)
+    """Estimates by micro-batch and whether it accumulates, once they are made; stages ask for the same ones again."""
 
     def estimate(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Estimate:
         """Peak memory of one rank under one split, measured where there is a measurement."""
@@ -65,10 +67,13 @@ class Budget:
 
     def predicted(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Estimate:
         """The same by the model alone."""
-        setting = self.setting(
-            micro_batch_size=micro_batch_size, gradient_accumulation_steps=gradient_accumulation_steps
-        )
-        return estimate_memory(network=self.network, setting=setting)
+        key = (micro_batch_size, gradient_accumulation_steps > 1)
+        if key not in self.known:
+            setting = self.setting(
+                micro_batch_size=micro_batch_size, gradient_accumulation_steps=gradient_accumulation_steps
+            )
+            self.known[key] = estimate_memory(network=self.network, setting=setting)
+        return self.known[key]
 
     @property
     def load_bytes(self) -> int:
