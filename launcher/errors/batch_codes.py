@@ -149,6 +149,10 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "batch norm sees one micro-batch at a time, and updates its running averages in every forward pass",
         "set its momentum to the number named, or use a norm that sees one sample",
     ),
+    "stages-change-the-model": CodeInfo(
+        "the micro-batch of a batch-coupled model changes from stage to stage, so that each trains another model",
+        "write one micro_batch_size for all stages",
+    ),
     "sync-batch-norm-needs-gpu": CodeInfo(
         "torch's SyncBatchNorm has no kernels for CPU ranks", "group norm, or batch norm of each rank"
     ),

@@ -33,6 +33,7 @@ from launcher.spec.measurement import Measurement
 from launcher.spec.plain import to_plain
 from launcher.spec.plan import (
     Alternative,
+    BatchPlan,
     RunPlan,
 )
 from launcher.spec.recipe import Recipe
@@ -56,7 +57,7 @@ def make_plan(
         *_lane_problems(recipe, parts),
         *_noise_problems(recipe, parts),
         *size_problems(
-            recipe=recipe, model=parts.model.value, batch=parts.batch.value, layout=parts.layout.value
+            recipe=recipe, model=parts.model.value, layout=parts.layout.value, batches=_batches(recipe, parts)
         ),
         *no_effect(recipe),
         *not_yet_used(recipe),
@@ -81,6 +82,12 @@ def _layout_problems(recipe: Recipe, parts: Parts) -> tuple[Problem, ...]:
     fitting = () if model is None else fitting_problems(recipe=recipe, model=model, layout=layout)
     applied = applied_by(recipe=recipe, layout=layout)
     return (*fitting, *applied_problems(recipe=recipe, layout=layout, applied=applied))
+
+
+def _batches(recipe: Recipe, parts: Parts) -> tuple[BatchPlan, ...]:
+    """The batch of every stage, or the one that every step has; none where they could not be split."""
+    batch = parts.batch.value
+    return parts.staging.batches if recipe.stages else () if batch is None else (batch,)
 
 
 def _lane_problems(recipe: Recipe, parts: Parts) -> tuple[Problem, ...]:

@@ -13,11 +13,12 @@ __all__ = ["size_problems"]
 
 
 def size_problems(
-    *, recipe: Recipe, model: ModelPlan | None, batch: BatchPlan | None, layout: LayoutPlan | None
+    *, recipe: Recipe, model: ModelPlan | None, layout: LayoutPlan | None, batches: tuple[BatchPlan, ...]
 ) -> tuple[Problem, ...]:
-    """All of them, of one split; blocks that could not be solved are None."""
+    """All of them; blocks that could not be solved are None. batches: of every stage, in order; one without stages."""
+    last = batches[-1] if batches else None
     return (
-        *coupling_problems(recipe=recipe, batch=batch, layout=layout),
-        *reinforcement_problems(recipe=recipe, batch=batch),
-        *granularity_problems(recipe=recipe, model=model, batch=batch, layout=layout),
+        *coupling_problems(recipe=recipe, layout=layout, batches=batches),
+        *reinforcement_problems(recipe=recipe, batch=last),
+        *granularity_problems(recipe=recipe, model=model, batch=last, layout=layout),
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import pairwise
 
 from launcher.errors import Problem
 from launcher.planning.coupling.batch_norm import batch_norm_problems
 from launcher.planning.coupling.coupled import KNOWN, NOT_COUPLED, Coupled, coupled_of
+from launcher.planning.coupling.ways import change_of_model
 from launcher.planning.words import counted
 from launcher.spec.plan import BatchPlan, LayoutPlan
 from launcher.spec.recipe import Recipe
@@ -30,20 +32,56 @@ _OTHER_SPELLINGS = {
 
 
 def coupling_problems(
-    *, recipe: Recipe, batch: BatchPlan | None, layout: LayoutPlan | None
+    *, recipe: Recipe, layout: LayoutPlan | None, batches: tuple[BatchPlan, ...]
 ) -> tuple[Problem, ...]:
-    """Remarks on everything that the split changes, and the refusal of a batch norm over one sample."""
+    """Remarks on everything that the split changes, and the refusal of a batch norm over one sample.
+
+    batches: of every stage, in order; one without stages, none where the split is not known.
+    """
     found = [*_unknown_words(recipe), *_unstated(recipe)]
-    if batch is not None:
-        coupled = coupled_of(recipe)
-        names = tuple(each.name for each in coupled)
+    coupled = coupled_of(recipe)
+    names = tuple(each.name for each in coupled)
+    if batches:
         found += [
-            *_dependent(recipe, coupled, batch),
-            *batch_norm_problems(recipe=recipe, coupled=names, batch=batch),
+            *_between_stages(names, batches),
+            *_dependent(recipe, coupled, batches[-1]),
+            *_of_batch_norm(recipe, names, batches),
         ]
-        if layout is not None and "sync_batch_norm" in names and layout.device_kind == "cpu":
-            found.append(_needs_gpu())
+    if layout is not None and "sync_batch_norm" in names and layout.device_kind == "cpu":
+        found.append(_needs_gpu())
     return tuple(found)
+
+
+def _of_batch_norm(
+    recipe: Recipe, names: tuple[str, ...], batches: tuple[BatchPlan, ...]
+) -> Iterator[Problem]:
+    """Each remark once, of the stage with the fewest samples, or else with the most accumulation."""
+    order = sorted(batches, key=lambda each: (each.micro_batch_size, -each.gradient_accumulation_steps))
+    by_code: dict[str, Problem] = {}
+    for batch in order:
+        for problem in batch_norm_problems(recipe=recipe, coupled=names, batch=batch):
+            by_code.setdefault(problem.code, problem)
+    yield from by_code.values()
+
+
+def _between_stages(names: tuple[str, ...], batches: tuple[BatchPlan, ...]) -> Iterator[Problem]:
+    """Stages that cut their batch otherwise train one model after another."""
+    changes = [
+        change_of_model(coupled=names, before=before, after=after) for before, after in pairwise(batches)
+    ]
+    first = next((change for change in changes if change), None)
+    if first is not None:
+        fewest = min(batch.micro_batch_size for batch in batches)
+        yield Problem(
+            code="stages-change-the-model",
+            severity="warning",
+            path="stages",
+            message=f"stages cut their batches otherwise, which changes {first}",
+            because=(
+                f"micro-batches of the stages: {', '.join(str(batch.micro_batch_size) for batch in batches)}",
+            ),
+            hint=f"write micro_batch_size: {fewest} at the top, so that only accumulation follows the batch",
+        )
 
 
 def _dependent(recipe: Recipe, coupled: tuple[Coupled, ...], batch: BatchPlan) -> Iterator[Problem]:
