@@ -7,11 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from launcher.spec.plan import RunPlan
 from launcher.units import show_count
 
-__all__ = ["noise_lines", "read_noise"]
+__all__ = ["noise_lines", "noise_plan_lines", "read_noise"]
 
 _NAMES = {"efficient": "token-efficient", "balanced": "balanced", "no_benefit": "no benefit beyond"}
+
+_WAYS = {
+    "micro-batches": "the first micro-batch's gradient against the whole batch's",
+    "ranks": "each rank's gradient against the mean of all",
+}
 
 
 def read_noise(folder: Path) -> list[dict[str, Any]]:
@@ -50,6 +56,17 @@ def noise_lines(report: Mapping[str, Any]) -> list[str]:
         _row("this run", report["present"]),
         f"rounded down to multiples of {show_count(report['multiple'])}; the batch is yours to change",
     ]
+
+
+def noise_plan_lines(plan: RunPlan) -> list[str]:
+    """How a run with the runtime will measure its gradient noise, or why it will not; nothing without the runtime."""
+    block = plan.gradient_noise
+    if block is None or not plan.launch.runtime:
+        return []
+    if block["way"] is None:
+        return [] if block["asked"] == "off" else [f"not measured: {block['because']}"]
+    every = "every step" if block["every_steps"] == 1 else f"every {show_count(block['every_steps'])} steps"
+    return [f"measured {every}: {_WAYS[block['way']]}"]
 
 
 def _so_far(report: Mapping[str, Any]) -> list[str]:

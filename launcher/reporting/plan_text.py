@@ -9,6 +9,7 @@ from launcher.planning.support import unsupported
 from launcher.reporting.columns import WIDTH, labelled, wrapped
 from launcher.reporting.glyphs import Colour, Glyphs
 from launcher.reporting.memory_text import memory_lines, memory_summary
+from launcher.reporting.noise_text import noise_plan_lines
 from launcher.reporting.rate_text import rate_lines, show_large
 from launcher.reporting.ways_out import ways_out
 from launcher.spec.cluster import Cluster
@@ -52,6 +53,7 @@ def plan_text(
         *labelled("model", [_model(plan.model)]),
         *labelled("memory", memory_lines(plan, glyphs)),
         *labelled("layout", [_layout(plan.layout), *_hosts(plan, recipe)]),
+        *labelled("noise", noise_plan_lines(plan)),
         *labelled("applied", _applied(plan, recipe)),
         "",
         *_remarks(plan.problems, glyphs),

@@ -11,7 +11,7 @@ from launcher.api import plan as make_plan
 from launcher.errors import PlanError
 from launcher.planning.noise.modes import way_of
 from launcher.planning.noise.report import noise_report
-from launcher.reporting.noise_text import noise_lines, read_noise
+from launcher.reporting.noise_text import noise_lines, noise_plan_lines, read_noise
 
 ENTRY = {
     "step": 400, "samples": 25600, "mode": "micro-batches", "small_square": 3.0, "big_square": 1.25,
@@ -169,3 +169,20 @@ def test_a_stage_does_not_measure_for_itself():
     problems = planned(stages=stages).problems
     found = [problem for problem in problems if problem.path == "stages.0.gradient_noise"]
     assert ("no-effect", "warning") in [(problem.code, problem.severity) for problem in found]
+
+
+def test_the_plan_says_whether_it_measures():
+    """One line with the runtime, none without it or when it is off."""
+    assert noise_plan_lines(planned()) == [
+        "measured every step: the first micro-batch's gradient against the whole batch's"
+    ]
+    every_tenth = planned(gradient_noise={"mode": "ranks", "every": "10 steps"})
+    assert noise_plan_lines(every_tenth) == [
+        "measured every 10 steps: each rank's gradient against the mean of all"
+    ]
+    lone = planned(ranks=1, micro_batch_size=64)
+    assert noise_plan_lines(lone) == [
+        "not measured: one rank with one micro-batch has one gradient, and nothing to hold it against"
+    ]
+    assert noise_plan_lines(planned(gradient_noise="off")) == []
+    assert noise_plan_lines(planned(launch={"runtime": False})) == []
