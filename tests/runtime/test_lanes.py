@@ -108,3 +108,33 @@ def test_what_is_left_over_is_said(lanes):
     remarks = {problem.code: problem for problem in lanes(data={"num_samples": 40}).problems}
     assert remarks["state-needs-whole-epochs"].severity == "warning"
     assert "the last 4 of 40 samples are never read" in remarks["state-needs-whole-epochs"].message
+
+
+def test_carried_state_is_that_of_one_long_pass(plan_of, environ_of):
+    """Six stretches of three samples, in two micro-batches: an LSTM that carries its state sees six long sequences."""
+    import torch
+
+    plan = plan_of(
+        global_batch_size=6,
+        model=LSTM,
+        data={"num_samples": 18},
+        schedule={"length": "6 steps", "warmup": None},
+        optimizer={"learning_rate": 1e-12},
+        micro_batch_size=3,
+    )
+    torch.manual_seed(0)
+    data, model = torch.randn(18, 4, 8), torch.nn.LSTM(8, 8, batch_first=True)
+    optimizer, run = (
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        runtime.start(model, environ=environ_of(plan)),
+    )
+    state, found = {}, {}
+    for step in run.steps(data, weight=len):
+        for micro in step:
+            out, after = model(micro.batch, None if step.resets_state else state[micro.number])
+            state[micro.number] = tuple(part.detach() for part in after)
+            found.update(zip(micro.indices, out.detach(), strict=True))
+            run.backward(out.square().sum((1, 2)), micro)
+        run.apply(optimizer)
+    whole, _ = model(data.view(6, 12, 8))
+    assert torch.allclose(torch.stack([found[index] for index in range(18)]).view(6, 12, 8), whole, atol=1e-6)
