@@ -54,3 +54,24 @@ def test_checkpoints_of_before_are_compared_by_their_hash():
     assert read_state(COUPLED, state)["steps"] == 0
     with pytest.raises(WorldError, match="semantics_hash"):
         read_state(other_split(COUPLED, micro_batch_size=1), state)
+
+
+@pytest.mark.torch
+def test_a_run_is_refused_on_another_split(plan_of, environ_of):
+    """A perceptron with batch norm, saved at micro-batch 12, does not go on at 6; at 12 it does."""
+    import torch
+
+    from launcher import runtime
+
+    def start(**keys):
+        model = {"kind": "mlp", "norm": "batchnorm", "num_layers": 1}
+        plan = plan_of(model=model, loss={"weighting": "samples"}, **keys)
+        return runtime.start(torch.nn.Linear(1, 1), environ=environ_of(plan))
+
+    first = start()
+    assert first.plan.model.batch_coupled == ("batch_norm",)
+    state = first.state_dict()
+    assert state["seen_split"]["micro_batch_size"] == first.plan.batch.micro_batch_size == 12
+    start().load_state_dict(state)
+    with pytest.raises(WorldError, match="micro-batch 12 on 1 data-parallel ranks, planned is 6 on 1"):
+        start(micro_batch_size=6).load_state_dict(state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from itertools import pairwise
 
 from launcher.errors import Problem
@@ -101,7 +100,7 @@ def _dependent(recipe: Recipe, coupled: tuple[Coupled, ...], batch: BatchPlan) -
             path="model.batch_coupled" if recipe.model.batch_coupled else "micro_batch_size",
             message=f"{names} {verb} on how the batch is split: another split than {split} is another model",
             because=(
-                *(_words(each) for each in coupled),
+                *(_words(each, batch) for each in coupled),
                 *((masks,) if masks else ()),
                 *_idle(coupled, batch),
             ),
@@ -119,8 +118,10 @@ def _dependent(recipe: Recipe, coupled: tuple[Coupled, ...], batch: BatchPlan) -
         )
 
 
-def _words(coupled: Coupled) -> str:
+def _words(coupled: Coupled, batch: BatchPlan) -> str:
     what = KNOWN.get(coupled.name, "known to the script alone")
+    if coupled.name == "contrastive":
+        what += f": {batch.micro_batch_size - 1}, and accumulation adds none"
     return f"{coupled.name}: {what}{f' ({coupled.reason})' if coupled.reason else ''}"
 
 
@@ -152,6 +153,8 @@ def _nearest(word: str) -> str | None:
     plain = plain.rstrip("123d") if "norm" in plain or plain.endswith("bn") else plain
     if plain in _OTHER_SPELLINGS:
         return _OTHER_SPELLINGS[plain]
+    from difflib import get_close_matches
+
     near = get_close_matches(word.lower(), _WORDS, n=1, cutoff=0.8)
     return near[0] if near else None
 
