@@ -11,6 +11,7 @@ from launcher.reporting.glyphs import Colour, Glyphs
 from launcher.reporting.memory_text import memory_lines, memory_summary
 from launcher.reporting.noise_text import noise_plan_lines
 from launcher.reporting.rate_text import rate_lines, show_large
+from launcher.reporting.stages_text import stage_lines
 from launcher.reporting.ways_out import ways_out
 from launcher.spec.cluster import Cluster
 from launcher.spec.plan import BatchPlan, LayoutPlan, ModelPlan, RunPlan
@@ -49,6 +50,7 @@ def plan_text(
         *_first_line(plan, glyphs),
         "",
         *labelled("batch", _batch(plan.batch)),
+        *labelled("stages", stage_lines(plan)),
         *labelled("rate", rate_lines(plan, recipe, glyphs)),
         *labelled("model", [_model(plan.model)]),
         *labelled("memory", memory_lines(plan, glyphs)),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from launcher.planning.learning_rate import learning_rate_at
+from dataclasses import replace
+
+from launcher.planning.stages.ledger import rate_at, stages_of, tokens_after
 from launcher.planning.warmup import who_keeps
+from launcher.reporting.compiled_text import compiled_lines, owner_in_words, peak_step, without_owner
 from launcher.reporting.glyphs import Glyphs
 from launcher.reporting.optimizer_text import optimizer_lines
 from launcher.spec.plan import LearningRatePlan, RunPlan
@@ -30,19 +33,36 @@ def rate_lines(plan: RunPlan, recipe: Recipe, glyphs: Glyphs) -> list[str]:
         _warmup(plan, rate, recipe),
         _decay(plan, rate, recipe),
         _points(rate, glyphs),
-        sparkline(rate, glyphs),
+        *compiled_lines(rate),
+        *_curves(plan, rate, glyphs),
     ]
 
 
-def sparkline(rate: LearningRatePlan, glyphs: Glyphs, *, bars: int = _BARS) -> str:
+def sparkline(plan: RunPlan, rate: LearningRatePlan, glyphs: Glyphs, *, bars: int = _BARS) -> str:
     """The whole run, or the warmup twice over when the run has no end, as one line of bars."""
-    schedule = rate.schedule
-    total = schedule.total_samples or 2 * schedule.warmup_samples or 1
-    values = [
-        learning_rate_at(schedule=schedule, samples=round(total * at / (bars - 1))) for at in range(bars)
-    ]
+    total = rate.total_samples or 2 * rate.warmup_samples or 1
+    values = [rate_at(plan, _samples_at(plan, rate, total, at / (bars - 1))) or 0.0 for at in range(bars)]
     top = max(values) or 1.0
     return "".join(glyphs.bars[min(7, int(value / top * 7.999))] for value in values)
+
+
+def _curves(plan: RunPlan, rate: LearningRatePlan, glyphs: Glyphs) -> list[str]:
+    """The plan's curve; where another stack draws it, under the one that was asked for."""
+    drawn = sparkline(plan, rate, glyphs)
+    if rate.compiled is None:
+        return [drawn]
+    asked = replace(plan, learning_rate=without_owner(rate))
+    return [f"asked {sparkline(asked, rate, glyphs)}", f"drawn {drawn}"]
+
+
+def _samples_at(plan: RunPlan, rate: LearningRatePlan, total: int, share: float) -> int:
+    """Samples at a share of the run, by what its clock counts."""
+    tokens = tokens_after(plan, total)
+    if rate.schedule.clock == "samples" or tokens is None:
+        return round(total * share)
+    stage = [each for each in stages_of(plan) if (each.tokens_before or 0) <= tokens * share][-1]
+    length = stage.batch.sequence_length or 1
+    return stage.samples_before + round((tokens * share - (stage.tokens_before or 0)) / length)
 
 
 def _peak(rate: LearningRatePlan) -> str:
@@ -89,7 +109,7 @@ def _points(rate: LearningRatePlan, glyphs: Glyphs) -> str:
     words = [f"start {show_rate(rate.schedule.start_learning_rate)}" if rate.warmup_samples else ""]
     words.append(f"step 1 at {show_rate(rate.curve[0][1])}" if rate.curve else "")
     if rate.warmup_steps > 1:
-        words.append(f"peak at step {show_count(rate.warmup_steps)}")
+        words.append(f"peak at step {show_count(peak_step(rate))}")
     if rate.total_steps and rate.curve:
         words.append(f"step {show_count(rate.total_steps)} at {show_rate(rate.curve[-1][1])}")
     return glyphs.dot.join(word for word in words if word)
@@ -98,8 +118,8 @@ def _points(rate: LearningRatePlan, glyphs: Glyphs) -> str:
 def _applied(plan: RunPlan, rate: LearningRatePlan) -> str:
     if rate.owner == "runtime" and plan.launch.runtime:
         return "applied by the runtime"
-    if rate.owner.startswith("engine:"):
-        return f"applied by {plan.launch.engine}'s {rate.owner.removeprefix('engine:')}"
+    if rate.compiled is not None:
+        return owner_in_words(rate, carried=plan.applied_by.get("learning_rate") == "argument")
     if plan.applied_by.get("learning_rate") == "argument":
         return "passed to the script"
     return "the script must apply it"
@@ -107,17 +127,17 @@ def _applied(plan: RunPlan, rate: LearningRatePlan) -> str:
 
 def _conversions(plan: RunPlan, written: Amount | None, *, steps: int, samples: int) -> list[str]:
     """The amount as written, and what it is in the other units."""
-    tokens = plan.batch.sequence_length
+    length, tokens = plan.batch.sequence_length, tokens_after(plan, samples)
     known = {
         "steps": (steps, f"{show_count(steps)} step{'s' if steps != 1 else ''}"),
         "samples": (samples, f"{show_large(samples)} sequences"),
     }
     if tokens is not None:
-        known["tokens"] = (samples * tokens, f"{show_large(samples * tokens)} tokens")
+        known["tokens"] = (tokens, f"{show_large(tokens)} tokens")
     if written is None:
         return [text for _, text in known.values()]
     # rounding to whole steps and sequences does not make it another amount
-    grain = {"steps": 1, "samples": 1, "tokens": tokens or 1}
+    grain = {"steps": 1, "samples": 1, "tokens": length or 1}
     written_again = (
         written.unit in known and abs(known[written.unit][0] - written.number) < grain[written.unit]
     )
