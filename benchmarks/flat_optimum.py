@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-__all__ = ["Grid", "grids_of", "read_grids"]
+__all__ = ["SEQUENCE", "Grid", "Model", "Run", "grids_of", "nearest", "read_grids", "runs_of"]
 
 OUTPUT = Path(__file__).resolve().parent / "step_law_flat.csv"
 SHARES = (0.0025, 0.005, 0.01)
@@ -28,6 +29,14 @@ class Run(NamedTuple):
     batch: int
     rate: float
     loss: float
+
+
+class Model(NamedTuple):
+    """One of its models."""
+
+    parameters: float
+    hidden_size: int
+    num_layers: int
 
 
 class Grid(NamedTuple):
@@ -68,13 +77,28 @@ def main() -> None:
 
 
 def grids_of(table: Path) -> list[Grid]:
-    """Every grid of the published table at every share; smoothed losses, as the law was fitted on."""
-    runs: dict[tuple[float, float], list[Run]] = defaultdict(list)
+    """Every grid of the published table at every share."""
+    return [
+        _grid(model.parameters, tokens, share=share, runs=found)
+        for (model, tokens), found in runs_of(table).items()
+        for share in SHARES
+    ]
+
+
+def runs_of(table: Path) -> dict[tuple[Model, float], list[Run]]:
+    """Runs of each model and amount of data, in order of size; smoothed losses, as the law was fitted on."""
+    runs: dict[tuple[Model, float], list[Run]] = defaultdict(list)
     with table.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            key = float(row["N"]), float(row["D"])
-            runs[key].append(Run(int(row["bs"]), float(row["lr"]), float(row["smooth loss"])))
-    return [_grid(*key, share, found) for key, found in sorted(runs.items()) for share in SHARES]
+            model = Model(float(row["N"]), int(row["h"]), int(row["numl"]))
+            run = Run(int(row["bs"]), float(row["lr"]), float(row["smooth loss"]))
+            runs[model, float(row["D"])].append(run)
+    return dict(sorted(runs.items()))
+
+
+def nearest(runs: list[Run], *, batch: float, rate: float) -> Run:
+    """The run nearest to a batch in sequences and a rate, in logarithms."""
+    return min(runs, key=lambda run: math.hypot(math.log(run.batch / batch), math.log(run.rate / rate)))
 
 
 def read_grids(path: Path = OUTPUT) -> list[Grid]:
@@ -83,7 +107,7 @@ def read_grids(path: Path = OUTPUT) -> list[Grid]:
         return [Grid(**{name: float(value) for name, value in row.items()}) for row in csv.DictReader(file)]
 
 
-def _grid(parameters: float, tokens: float, share: float, runs: list[Run]) -> Grid:
+def _grid(parameters: float, tokens: float, *, share: float, runs: list[Run]) -> Grid:
     best = min(runs, key=lambda run: run.loss)
     near = [run for run in runs if run.loss <= best.loss * (1 + share)]
     return Grid(

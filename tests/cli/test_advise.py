@@ -90,6 +90,44 @@ def test_nothing_is_extrapolated_silently(recipe):
     assert "x4,510 beyond its fit, C 1e17-2e19 (training FLOPs without embeddings)" in out
 
 
+@pytest.mark.parametrize(
+    ("dims", "batch", "sequences", "rate"),
+    [
+        ({"hidden_size": 4096, "num_layers": 30, "num_attention_heads": 32, "intermediate_size": 11008}, 2304, 2252, 4.246e-4),
+        (
+            {
+                "hidden_size": 8192, "num_layers": 95, "num_attention_heads": 64, "num_key_value_heads": 8,
+                "intermediate_size": 22016,
+            },
+            4608,
+            5043,
+            3.120e-4,
+        ),
+    ],
+    ids=["7B", "67B"],
+)  # fmt: skip
+def test_deepseeks_own_models(recipe, dims, batch, sequences, rate):
+    """DeepSeek LLM as trained (deepseek-ai/DeepSeek-LLM@6712a86 README), beside what its law says (our arithmetic)."""
+    hidden = dims.pop("hidden_size")
+    style = {"norm": "rmsnorm", "gated_mlp": True, "position": "rotary", "tie_word_embeddings": False}
+    path = recipe(
+        global_batch_size=batch,
+        sequence_length=4096,
+        hidden_size=hidden,
+        model={**dims, **style, "vocab_size": 102400, "family": "llama", "activation": "silu"},
+        optimizer={"learning_rate": rate},
+    )
+    advice, laws = answers(path, "--tokens", "2T", "--extrapolate")
+    found = laws["DeepSeek LLM"]
+    assert (round(found["batch_sequences"]), found["learning_rate"]) == (
+        sequences,
+        pytest.approx(rate, rel=2e-4),
+    )
+    assert advice["asked"]["batch_sequences"] == batch
+    billions = {30: 6.9e9, 95: 67e9}[dims["num_layers"]]
+    assert advice["asked"]["parameters"]["total"] == pytest.approx(billions, rel=0.02)
+
+
 def test_the_text_fits_a_screen(recipe):
     """At most 100 columns, 40 lines, every law of the table named with its range, and its words explained."""
     code, out, _ = advise(recipe(), "--tokens", "2.5B", "--loss", "3")

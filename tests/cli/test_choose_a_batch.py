@@ -34,6 +34,28 @@ def test_the_table_of_laws_is_what_they_say(monkeypatch):
         sys.modules.pop(name, None)
 
 
+def test_what_the_laws_would_have_lost(monkeypatch):
+    """The page's table is that of the rows kept; Step Law's at four grids and its worst are as once worked out by hand."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import laws_on_runs
+
+    page = (ROOT / "docs/explanation/what-is-not-known.md").read_text()
+    found = laws_on_runs.read_lost()
+    assert "\n".join(laws_on_runs.table(found)) in page
+    of_law = {
+        (round(lost.parameters / 1e6), lost.tokens): lost.extra_loss
+        for lost in found
+        if lost.law.startswith("Step Law") and lost.question == "batch and rate"
+    }
+    assert len(of_law) == 17
+    assert of_law[268, 8e10] == of_law[537, 1e10] == 0
+    assert of_law[429, 5e10] == pytest.approx(0.00013, abs=5e-6)
+    assert of_law[1074, 5.69e10] == pytest.approx(0.00080, abs=5e-6)
+    assert max(of_law.values()) == of_law[215, 2e10] == pytest.approx(0.0031, abs=5e-5)
+    for name in ("laws_on_runs", "flat_optimum"):
+        sys.modules.pop(name, None)
+
+
 def test_how_flat_the_best_is(monkeypatch):
     """The page's spans are the medians and ends of the rows kept of the published grids."""
     from statistics import median
