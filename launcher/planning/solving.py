@@ -45,7 +45,8 @@ class Parts:
 
     @property
     def origins(self) -> dict[str, Origin]:
-        blocks = (self.global_batch, self.batch, self.layout, self.model, self.rate, self.optimizer)
+        batch = (self.global_batch, self.batch, self.layout, self.model)
+        blocks = (*batch, self.rate, self.optimizer, self.learning_rate)
         return {path: origin for block in blocks for path, origin in block.origins.items()}
 
     @property

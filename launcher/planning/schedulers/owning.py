@@ -15,6 +15,7 @@ from launcher.planning.schedulers.comparing import Comparison, compare
 from launcher.planning.schedulers.compiling import Site, able_owners, compiled_schedule, is_compiled
 from launcher.planning.schedulers.drawing import compiled_rate
 from launcher.planning.schedulers.given import Given, with_arguments, with_block
+from launcher.planning.schedulers.origins import compiled_origins
 from launcher.planning.schedulers.places import place_problems
 from launcher.planning.schedulers.problems import argument_problems, curve_problem, no_such_shape
 from launcher.planning.solved import Solved
@@ -93,7 +94,8 @@ def _owned(
     problems = _problems(
         owner=owner, given=given.compiled, compiled=compiled, asked=asked, found=found, path=path, site=site
     )
-    return Solved(value=_drawn(planned, drawn, asked), problems=problems)
+    origins = compiled_origins(recipe, drawn, asked)
+    return Solved(value=_drawn(planned, drawn, asked), problems=problems, origins=origins)
 
 
 def _given(recipe: Recipe, compiled: CompiledSchedule, asked: Asked, site: Site) -> tuple[str, Given]:
