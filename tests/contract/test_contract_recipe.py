@@ -142,6 +142,10 @@ optimizer: {learning_rate: 3e-4}
 optimizer: {reference_learning_rate: 1.5e-4, reference_batch_tokens: 4Mi}
 optimizer: {scaling: {rule: capped, alpha: 0.75, critical_batch_tokens: 4M}}
 optimizer: {scaling: {rule: saturating, alpha: 0.75, critical_batch_tokens: 4000000}}
+optimizer: {scaling: {rule: saturating, critical_batch_tokens: auto}}
+optimizer: {reference_batch_size: 256, reference_sequence_length: 2048, weight_average_decay: 0.9999}
+optimizer: {rescale: {betas: sde, weight_decay: timescale}}
+schedule: {warmup: auto}
 optimizer: {name: sgd, momentum: 0.9, nesterov: true, epsilon: 1e-8}
 optimizer: {owner: engine}
 schedule: {warmup: 2000 samples}
@@ -193,6 +197,8 @@ CHOICES = {
     "data.packing": "packed padded none",
     "optimizer.name": "sgd adam adamw adamw-8bit rmsprop lamb lars adafactor lion muon",
     "optimizer.scaling": "auto none linear sqrt",
+    "optimizer.rescale.betas": "none sde token-half-life",
+    "optimizer.rescale.weight_decay": "none timescale",
     "optimizer.implementation": "auto foreach fused for-loop",
     "optimizer.owner": "script engine",
     "schedule.warmup_keeps": "unit steps samples tokens",
@@ -204,6 +210,7 @@ CHOICES = {
     "precision": "fp32 fp16 bf16 fp8",
     "activation_checkpointing": "none selective full",
     "attention": "eager sdpa flash",
+    "loss.kind": "cross_entropy mse contrastive policy_gradient custom",
     "loss.weighting": "tokens sequences samples",
     "loss.logits": "full chunked fused",
     "parallel.context.algorithm": "ring ulysses allgather",
