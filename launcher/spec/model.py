@@ -130,4 +130,4 @@ class Model:
     implementation: Literal["auto", "transformers", "torch", "megatron", "fused", "compiled"] = "auto"
     """Whose kernels run; decides what is kept for the backward pass."""
     batch_coupled: tuple[Text, ...] = field(default=())
-    """Layers or losses whose result depends on the micro-batch (`batch_norm`)."""
+    """What sees the micro-batch: batch_norm, sync_batch_norm, contrastive, moe_auxiliary, moe_capacity, or your own word."""
