@@ -130,4 +130,4 @@ class Model:
     implementation: Literal["auto", "transformers", "torch", "megatron", "fused", "compiled"] = "auto"
     """Whose kernels run; decides what is kept for the backward pass."""
     batch_coupled: tuple[Text, ...] = field(default=())
-    """What sees the micro-batch: batch_norm, sync_batch_norm, contrastive, moe_auxiliary, moe_capacity, or your own word."""
+    """What sees the micro-batch: batch_norm, sync_batch_norm, contrastive, moe_auxiliary, moe_capacity, or another."""
