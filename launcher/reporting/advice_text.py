@@ -53,7 +53,7 @@ def advice_text(advice: Advice, *, name: str, explain: bool = False) -> list[str
 def _model(asked: Asked) -> str:
     counts = asked.parameters
     if counts is None:
-        return f"{asked.kind}, parameters not known by part"
+        return f"{asked.kind}, taken for a decoder language model; its parameters are not known by part"
     if asked.batch_tokens is None or asked.kind not in {"decoder", "moe"}:
         return f"{asked.kind}, {show_large(counts.total)} parameters"
     active = f", {show_large(counts.active)} active" if counts.active != counts.total else ""

@@ -186,7 +186,9 @@ def test_what_is_missing_is_named(recipe):
     _, laws = answers(recipe())
     assert laws["Step Law"]["why"] == "the tokens of the run"
     assert laws["critical by loss"]["why"] == "a training loss in nats per token (--loss 2.5)"
-    assert laws["Power Lines"]["why"].startswith("the tokens of the run and optimizer.reference_batch_size")
+    assert laws["Power Lines"]["why"].startswith(
+        "the tokens of the run, optimizer.reference_batch_size and the tokens"
+    )
     assert "--noise-scale" in laws["surge"]["why"]
     code, out, _ = advise(recipe())
     assert code == 0

@@ -56,7 +56,9 @@ def ask(asked: Asked) -> Answer:
         if value is None
     ]
     if missing:
-        return lacking(LAW, what=" and ".join(missing))
+        return lacking(
+            LAW, what=" and ".join([", ".join(missing[:-1]), missing[-1]] if missing[1:] else missing)
+        )
     assert asked.run_tokens is not None
     assert asked.reference_batch_tokens is not None
     assert asked.reference_run_tokens is not None

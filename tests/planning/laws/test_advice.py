@@ -3,46 +3,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from questions import questions
 
 from launcher.planning.laws.advice import advise
 from launcher.planning.laws.answer import LARGEST_STEP, Axis
-from launcher.planning.laws.asked import Asked
-from launcher.planning.laws.parameters import Counted
+from launcher.reporting.advice_text import advice_text
 
 close = pytest.approx
-KINDS = ("decoder", "moe", "module", "encoder", "encoder-decoder", "lstm", "vit", "resnet", "mlp", "bag")
-positive = st.floats(1e-3, 1e15)
-
-
-@st.composite
-def questions(draw):
-    matrices = draw(st.integers(10**5, 10**12))
-    known = draw(st.booleans())
-    return Asked(
-        kind=draw(st.sampled_from(KINDS)),
-        optimizer=draw(st.sampled_from(("adamw", "adam", "sgd", "lion", "adamw-8bit"))),
-        pretraining=draw(st.booleans()),
-        parameters=Counted(
-            total=3 * matrices, active=2 * matrices, non_embedding=matrices + 5, matrices=matrices
-        )
-        if known
-        else None,
-        hidden_size=draw(st.none() | st.integers(1, 30_000)),
-        num_layers=draw(st.none() | st.integers(1, 200)),
-        sequence_length=draw(st.none() | st.integers(1, 10**6)),
-        batch_sequences=draw(st.integers(1, 10**6)),
-        learning_rate=draw(st.none() | st.floats(1e-8, 10)),
-        weight_decay=draw(st.sampled_from((0.0, 0.1))),
-        run_tokens=draw(st.none() | positive),
-        loss=draw(st.none() | st.floats(0.1, 20)),
-        reference_batch_tokens=draw(st.none() | positive),
-        reference_run_tokens=draw(st.none() | positive),
-        reference_learning_rate=draw(st.none() | st.floats(1e-8, 10)),
-        noise_sequences=draw(st.none() | positive),
-        loss_token_share=draw(st.none() | st.floats(0.01, 1)),
-    )
-
-
 NUMBERS = (
     *("batch_tokens", "batch_sequences", "learning_rate", "learning_rate_factor"),
     *("weight_decay", "weight_decay_factor"),
@@ -104,3 +71,14 @@ def test_distance_from_a_fit(low, width, value):
         assert value / beyond == close(axis.high)
     else:
         assert beyond == 1
+
+
+@given(asked=questions(), extrapolate=st.booleans(), explain=st.booleans())
+def test_the_text_stays_within_the_page(asked, extrapolate, explain):
+    """Whatever is asked, no line is longer than 100 columns, and every law is named."""
+    advice = advise(asked, extrapolate=extrapolate)
+    lines = advice_text(advice, name="recipe.yaml", explain=explain)
+    assert max(map(len, lines)) <= 100
+    words = " ".join(" ".join(lines).split())
+    assert all(answer.law.name in words for answer in advice.answers)
+    assert "nan" not in words.replace("nanochat", "")
