@@ -27,14 +27,14 @@ class TorchReader:
         self.parameters = [each for each in model.parameters() if each.requires_grad]
         self.accelerator = accelerator
         self._handles: list[Any] = []
-        self._squares: dict[int, Any] = {}
+        self._norms: dict[int, Any] = {}
         self._waiting: set[int] = set()
 
     def accumulated(self) -> Any:
         return square_sum(each.grad for each in self.parameters)
 
     def watch(self) -> None:
-        self._squares = {}
+        self._norms = {}
         # what has a gradient already and takes no part in this backward is averaged unseen
         self._waiting = {id(each) for each in self.parameters if each.grad is not None}
         self._handles = [each.register_post_accumulate_grad_hook(self._sees) for each in self.parameters]
@@ -44,10 +44,10 @@ class TorchReader:
             handle.remove()
         import torch
 
-        squares, self._handles, unseen = self._squares, [], self._waiting - set(self._squares)
-        if unseen or not squares:
+        norms, self._handles, unseen = self._norms, [], self._waiting - set(self._norms)
+        if unseen or not norms:
             return None
-        return torch.stack(list(squares.values())).double().sum()
+        return torch.stack(list(norms.values())).double().square().sum()
 
     def averaged(self, *, clips: bool) -> Any:
         import torch
@@ -62,4 +62,7 @@ class TorchReader:
 
     def _sees(self, parameter: Any) -> None:
         """Recomputation that runs a layer's backward in parts calls more than once; the last call has all of it."""
-        self._squares[id(parameter)] = square_sum([parameter.grad])
+        import torch
+
+        gradient = parameter.grad.coalesce().values() if parameter.grad.is_sparse else parameter.grad
+        self._norms[id(parameter)] = torch.linalg.vector_norm(gradient, dtype=torch.float32)
