@@ -15,7 +15,7 @@ from batchwright_witness.probing import ProbeOrder
 from launcher.api import load_recipe, plan, usable_bytes
 from launcher.cli.ordering import located, warn
 from launcher.cli.surroundings import Surroundings
-from launcher.cli.trials import once, try_out
+from launcher.cli.trials import once, one_batch, try_out
 from launcher.discovery.measurements import code_hashes, measurement_key, probe_folder, work_folder
 from launcher.errors import HandoffError, Problem
 from launcher.handoff.running.signals import signals_as_bytes
@@ -89,6 +89,9 @@ class Probe:
 
     def _asked(self) -> _Asked:
         recipe = load_recipe(self._path, overrides=(*self._overrides, *_SPLIT))
+        if alone := one_batch(recipe):
+            self._overrides = (*self._overrides, *alone)
+            recipe = load_recipe(self._path, overrides=(*self._overrides, *_SPLIT))
         self._overrides = (*self._overrides, *once(recipe))
         result = plan(recipe, environ=self._around.environ, measured=False)
         limit = self._limit

@@ -14,7 +14,7 @@ from batchwright_witness.probing import ProbeOrder
 from launcher.api import load_recipe, plan
 from launcher.cli.ordering import located
 from launcher.cli.surroundings import Surroundings
-from launcher.cli.trials import Scratch, once, try_out
+from launcher.cli.trials import Scratch, once, one_batch, try_out
 from launcher.errors import HandoffError, Problem
 from launcher.handoff.running.signals import signals_as_bytes
 from launcher.handoff.trials.gradients import DROPOUT_TOLERANCE, TOLERANCES, gradient_norm, ratio_words
@@ -54,7 +54,7 @@ class SelfTest:
         """Its result. Raises LauncherError where a job fails, Interrupted."""
         began = self._clock()
         recipe = load_recipe(self._path, overrides=self._overrides)
-        self._once = once(recipe)
+        self._once = (*once(recipe), *one_batch(recipe))
         planned = plan(recipe, environ=self._around.environ)
         scratch = Scratch("selftest", planned.recipe_name, now=began)
         with signals_as_bytes() as self._wake, closing(scratch):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from launcher.spec.plan import RunPlan
     from launcher.spec.recipe import Recipe
 
-__all__ = ["Interrupted", "Scratch", "once", "show_found", "try_out"]
+__all__ = ["Interrupted", "Scratch", "once", "one_batch", "show_found", "try_out"]
 
 
 class Interrupted(Exception):  # noqa: N818 - somebody's wish
@@ -83,6 +83,11 @@ def once(recipe: Recipe) -> tuple[str, ...]:
         return ()
     again = {"launch.slurm.array=1": slurm.array > 1, "launch.slurm.requeue=false": slurm.requeue}
     return tuple(change for change, needed in again.items() if needed)
+
+
+def one_batch(recipe: Recipe) -> tuple[str, ...]:
+    """Overrides by which a trial of one split trains the batch at the top of the recipe, and no stage's."""
+    return ("stages=[]",) if recipe.stages else ()
 
 
 def try_out(

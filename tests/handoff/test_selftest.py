@@ -13,6 +13,8 @@ number = len(record.read_text().splitlines()) if record.exists() else 0
 is_trial = "BATCHWRIGHT_PROBE_STEPS" in os.environ
 with record.open("a") as stream:
     stream.write(json.dumps([is_trial, plan["batch"]["micro_batch_size"], plan["optimizer"]["gradient_clipping"]]) + "\\n")
+if is_trial and plan["stages"]:
+    sys.exit("a trial of one batch has stages")
 if not is_trial:
     sys.exit(0)
 norm = {norms}[number]
@@ -63,6 +65,14 @@ def test_the_whole_share_of_a_rank_is_the_other_split(jobs, selftest):
     assert found["ratio"] == pytest.approx(2.0 / 2.0001)
     assert all(bound > 1e20 for *_, bound in jobs.starts())
     assert jobs.runs() == []
+
+
+def test_stages_are_left_out(jobs, selftest):
+    """The first steps of a run with stages hold another batch than the one whose splits are compared."""
+    stages = "stages=[{until: 8 samples, global_batch_size: 2}, {}]"
+    ran = selftest("--set", stages, "--set", "launch.runtime=true", norms=(2.0, 2.0))
+    assert ran.returncode == 0, ran.stderr
+    assert tried(jobs) == [6, 3]
 
 
 def test_one_micro_batch_is_cut_smaller(jobs, selftest):
