@@ -12,11 +12,11 @@ from launcher.units import show_count
 
 __all__ = ["run_advice_text"]
 
-_HEADER = ("", "sequences", "data", "", "steps", "", "")
+_HEADER = ("", "sequences", "extra data", "data", "", "steps", "")
 _WORDS = {0.2: "token-efficient", 1.0: "balanced", 5.0: "no benefit beyond"}
 _READ = (
-    "data and steps to the same loss, over those of the run's batch; in brackets at the ends of the interval",
-    "token-efficient: 20 % more data than the least; balanced: twice the least data and twice the fewest steps",
+    "extra data: beyond what the smallest batch would take to the same loss",
+    "data, steps: to the same loss, over those of this run's batch; in brackets at the ends of the interval",
     "on the same devices time goes with the data; with devices in proportion to the batch, with the steps",
     "the learning rate that goes with another batch is not part of this",
 )
@@ -64,10 +64,10 @@ def _row(each: Candidate) -> tuple[str, ...]:
     return (
         label,
         show_count(each.global_batch_size),
+        f"{100 * each.extra_data:.3g} %",
         f"x {each.data:.3g}",
         _between(each.data_range),
         f"x {each.steps:.3g}",
-        _between(each.steps_range),
         words,
     )
 

@@ -305,6 +305,7 @@ def test_a_runs_noise_becomes_batches(tmp_path):
     found = {each["global_batch_size"]: each for each in report["candidates"]}
     assert sorted(found) == [32, 64, 80, 160, 320, 800]
     assert found[64]["data"] == found[64]["steps"] == 1
+    assert [found[size]["extra_data"] for size in (32, 64, 160, 800)] == [0.2, 0.4, 1, 5]
     assert found[160]["data"] == pytest.approx(2 / 1.4)
     assert found[160]["steps"] == pytest.approx(2 / 1.4 * 64 / 160)
     assert (report["noise_scale"], report["low"], report["high"]) == (160, 130, 200)

@@ -23,6 +23,8 @@ class Candidate:
     """Of the noise scale; several where rounding makes them one batch, none for the batch in use."""
     global_batch_size: int
     """Sequences; a multiple of ranks x micro-batch."""
+    extra_data: float
+    """Data beyond what the smallest batch would take, as a share of it: B / Bn."""
     data: float
     """Data over that of the batch in use: (1 + B / Bn) / (1 + B0 / Bn)."""
     data_range: tuple[float, float]
@@ -84,6 +86,7 @@ def _candidate(
     return Candidate(
         factors=factors,
         global_batch_size=size,
+        extra_data=size / noise[0],
         data=data,
         data_range=(min(data_ends), max(data_ends)),
         steps=steps,
