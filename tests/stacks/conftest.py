@@ -2,13 +2,11 @@
 
 import json
 import os
-import signal
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rank_jobs import free_port, run_group
 
 SCRIPT = Path(__file__).parent / "scripts" / "two_ranks.py"
 
@@ -37,27 +35,3 @@ def fresh_accelerate():
 
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
-
-
-def run_group(command, *, environ, seconds):
-    """Exit code and output of a command; its whole process group ends when the time is over."""
-    with subprocess.Popen(
-        command,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            text, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            text, _ = process.communicate()
-        return process.returncode, text
-
-
-def free_port():
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]

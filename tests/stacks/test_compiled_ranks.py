@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import free_port, run_group
+from rank_jobs import free_port, run_group
 
 from launcher.api import load_recipe, plan, render
 from launcher.errors import PlanError

@@ -1,12 +1,10 @@
 """Two ways of measuring the gradient noise of one training of 200 steps on two real ranks agree."""
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import free_port, run_group
+from rank_jobs import torchrun
 
 from launcher import load_recipe
 from launcher.api import plan as make_plan
@@ -45,12 +43,8 @@ def measured(tmp_path_factory):
     for way in ("ranks", "micro-batches"):
         folder, plan = tmp_path_factory.mktemp(way), plan_of(way)
         (folder / "plan.json").write_text(json.dumps(plan.to_dict()))
-        environ = {**os.environ, "OMP_NUM_THREADS": "1", "LAUNCHER_PLAN": str(folder / "plan.json")}
-        command = [
-            *(sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--nproc_per_node", "2"),
-            *("--master_addr", "127.0.0.1", "--master_port", str(free_port()), str(SCRIPT)),
-        ]
-        code, text = run_group(command, environ={**environ, "BATCHWRIGHT_RUN": str(folder)}, seconds=280)
+        environ = {"LAUNCHER_PLAN": str(folder / "plan.json"), "BATCHWRIGHT_RUN": str(folder)}
+        code, text = torchrun(SCRIPT, environ=environ, seconds=280)
         assert code == 0, text[-4000:]
         assert "noise   scale " in text
         found[way] = plan, folder

@@ -4,12 +4,10 @@ Every case is trained twice, with and without measuring, from the same seed.
 """
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import free_port, run_group
+from rank_jobs import torchrun
 
 from launcher import load_recipe
 from launcher.api import plan as make_plan
@@ -104,20 +102,7 @@ def folders(tmp_path_factory):
             (folder / "plan.json").write_text(json.dumps(plan.to_dict()))
             cases.append({**case, "folder": str(folder), "check": measures})
     (root / "cases.json").write_text(json.dumps(cases))
-    command = [
-        *(sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--nproc_per_node", "2"),
-        *("--master_addr", "127.0.0.1", "--master_port", str(free_port())),
-        *(str(SCRIPT), str(root / "cases.json")),
-    ]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environ = {
-        **os.environ,
-        "PATH": path,
-        "DS_ACCELERATOR": "cpu",
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-    }
-    code, text = run_group(command, environ=environ, seconds=400)
+    code, text = torchrun(SCRIPT, root / "cases.json", environ={}, seconds=400)
     assert code == 0, text[-6000:]
     return {
         (name, measures): root / f"{name.replace(' ', '-')}-{measures}"
