@@ -31,7 +31,9 @@ class Progress:
         clock: Callable[[], float] = time.perf_counter,
         resumed: bool = False,
         stability: Stability | None = None,
+        work: Callable[[int], tuple[float, float]] | None = None,
     ) -> None:
+        """work: of an optimizer step and of all behind it, in one unit; by the number of steps when None."""
         self.total_steps, self.clock = total_steps, clock
         self.stream = stream or sys.stdout
         self.terminal = self.stream.isatty()
@@ -42,7 +44,8 @@ class Progress:
             self.log.write_text("")
             self.evaluations.unlink(missing_ok=True)
         self.started = self._spoke = clock()
-        self._mean_seconds: float | None = None
+        self._work = work or (lambda step: (1.0, float((total_steps or 0) - step)))
+        self._mean_seconds: float | None = None  # per unit of work
         self.first_loss: float | None = None
         self.last: Mapping[str, Any] = {}
         self._remarks = Remarks(folder, stability=stability or Stability(), say=self.say, resumed=resumed)
@@ -53,8 +56,9 @@ class Progress:
         if self.first_loss is None:
             self.first_loss = entry["loss"]
         else:  # the first step of a run is slow in its own way
-            before = self._mean_seconds or entry["seconds"]
-            self._mean_seconds = 0.9 * before + 0.1 * entry["seconds"]
+            seconds = entry["seconds"] / self._work(entry["step"])[0]
+            before = self._mean_seconds or seconds
+            self._mean_seconds = 0.9 * before + 0.1 * seconds
         is_end = not self.last or entry["step"] == self.total_steps
         self.last = entry
         waited = self.clock() - self._spoke
@@ -92,7 +96,7 @@ class Progress:
     def _eta(self, entry: Mapping[str, Any]) -> float | None:
         if self.total_steps is None or self._mean_seconds is None:
             return None
-        return float((self.total_steps - entry["step"]) * self._mean_seconds)
+        return self._work(entry["step"])[1] * self._mean_seconds
 
 
 def progress_line(entry: Mapping[str, Any], *, total_steps: int | None, eta_seconds: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from launcher.errors import Problem, WorldError
@@ -20,7 +21,7 @@ from launcher.runtime.progress import Progress
 from launcher.runtime.reducers import Reducer, reducer_of
 from launcher.runtime.stability import clips, stability_of
 from launcher.runtime.stack_rates import StackRates
-from launcher.runtime.staging import Staging, begins_at
+from launcher.runtime.staging import Staging, begins_at, work_of
 from launcher.runtime.state import read_state, state_of
 from launcher.runtime.steps import MicroBatch, Share, Step, misused
 from launcher.runtime.totals import global_sum, global_sums
@@ -121,7 +122,11 @@ class Run:
         if self.rank == 0:
             total, resumed = self.plan.data["total_steps"], self._number > 0
             self._progress = Progress(
-                self.folder, total_steps=total, resumed=resumed, stability=stability_of(self.plan)
+                self.folder,
+                total_steps=total,
+                resumed=resumed,
+                stability=stability_of(self.plan),
+                work=partial(work_of, self.plan),
             )
             self._noise.opens(self.folder, resumed=resumed)
         while planned := step_at(self.plan, self._number + 1):

@@ -8,7 +8,7 @@ from launcher.planning.stages.whole_sequences import longest_length
 from launcher.runtime.reducers import Reducer
 from launcher.spec.plan import RunPlan
 
-__all__ = ["Staging", "begins_at", "stage_line"]
+__all__ = ["Staging", "begins_at", "stage_line", "work_of"]
 
 
 class Staging:
@@ -43,6 +43,19 @@ def stage_line(plan: RunPlan, step: PlannedStep) -> str:
         f"stage {step.stage + 1} of {len(stages)} from sample {step.samples_before:,}: "
         f"{batch.global_batch_size:,} sequences{length} = {split}{idle}"
     )
+
+
+def work_of(plan: RunPlan, number: int) -> tuple[float, float]:
+    """Tokens of an optimizer step and of all behind it; sequences where these have no length.
+
+    In a run without an end nothing is left.
+    """
+    step, end = step_at(plan, number), step_at(plan, plan.data.get("total_steps") or 0)
+    if step is None or end is None:
+        return 1.0, 0.0
+    if step.tokens_after is None or step.tokens_before is None or end.tokens_after is None:
+        return float(step.size), float(end.samples_after - step.samples_after)
+    return float(step.tokens_after - step.tokens_before), float(end.tokens_after - step.tokens_after)
 
 
 def begins_at(plan: RunPlan, samples: int) -> int:

@@ -72,6 +72,19 @@ def test_first_and_last_step_and_every_five_seconds(tmp_path):
     assert lines[-1] == f"done    40 steps, loss 3.990 -> 3.600, took 0:00:20, log {tmp_path / 'log.jsonl'}"
 
 
+def test_steps_of_another_size_take_another_time(tmp_path):
+    """Twenty steps of one unit are done in half a second each; twenty of four units are left, 40 seconds."""
+    now, out = [0.0], io.StringIO()
+    work = {step: (1.0, 20.0 - step + 80.0) for step in range(1, 21)}
+    progress = Progress(
+        tmp_path, total_steps=40, stream=out, clock=lambda: now[0], work=lambda step: work[step]
+    )
+    for step in range(1, 21):
+        now[0] += 5.0
+        progress.step({**entry(step), "seconds": 0.5})
+    assert out.getvalue().splitlines()[-1].endswith("ETA 0:00:40")
+
+
 def test_batchwright_run_has_the_last_word(tmp_path):
     """In the folder of a run that `batchwright run` watches, the closing line is left to it."""
     (tmp_path / "status.json").write_text("{}")

@@ -10,6 +10,7 @@ from staged_plans import Leg, all_steps, staged
 from launcher import runtime
 from launcher.errors import WorldError
 from launcher.planning.stages.ledger import planned_rate
+from launcher.runtime.staging import work_of
 
 RAMP = [Leg(2, 4, 2, 2), Leg(3, 8, 4, 2), Leg(2, 12, 5, 3)]
 TOKENS = 30 * 32
@@ -92,6 +93,14 @@ def test_every_stage_has_its_own_batch(start, capsys):
         "stage 2 of 3 from sample 8: 8 sequences = 4 x 2 x 1",
         "stage 3 of 3 from sample 32: 12 sequences = 5 x 3 x 1 - 3 idle",
     ]
+
+
+def test_the_time_that_is_left_counts_tokens(start):
+    """Steps of 12 sequences take three times as long as those of 4: what is left is told in tokens."""
+    run, _, _ = start(RAMP)
+    work = [work_of(run.plan, step.number) for step in all_steps(run.plan)]
+    assert [done for done, _ in work] == [64, 64, 128, 128, 128, 192, 192]
+    assert [left for _, left in work] == [832, 768, 640, 512, 384, 192, 0]
 
 
 def test_a_ramp_reads_the_stream_of_a_run_without_stages(start):
