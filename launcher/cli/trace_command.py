@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from launcher.planning.memory.setting import Setting
     from launcher.spec.recipe import Recipe
 
-__all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
+__all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run", "setting_here"]
 
 SUMMARY = "measure your own module without a GPU"
 DESCRIPTION = """\
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     try:
         found = trace_recipe(
             recipe=recipe,
-            setting=_setting(recipe, around.environ),
+            setting=setting_here(recipe, around.environ),
             environ=around.environ,
             beside=around.beside,
             timeout_seconds=arguments.timeout,
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     return 0
 
 
-def _setting(recipe: Recipe, environ: Mapping[str, str]) -> Setting:
+def setting_here(recipe: Recipe, environ: Mapping[str, str]) -> Setting:
     """How the recipe trains on its cluster, as the plan sees it; micro-batch 8 at most where it is left to the plan."""
     from launcher.discovery.machine import this_machine
     from launcher.errors import PlanError

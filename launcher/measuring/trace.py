@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +11,7 @@ from typing import Any
 
 from launcher.discovery.traces import read_traces, trace_folder
 from launcher.errors import HandoffError, PlanError, Problem
+from launcher.measuring.child import Answer, ask, interpreter
 from launcher.planning.memory.setting import Setting
 from launcher.planning.memory.states import implementation_of
 from launcher.planning.memory.trace_choice import configuration_of
@@ -25,8 +20,6 @@ from launcher.spec.recipe import Recipe
 __all__ = ["TraceResult", "trace_recipe"]
 
 _CHILD = "launcher.measuring.trace_child"
-_LINES = 6
-"""Of what a child printed before it died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,63 +89,36 @@ def _settings(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _ask(
     request: Mapping[str, Any], *, python: Path, environ: Mapping[str, str], timeout_seconds: float
-) -> dict[str, Any]:
-    """What the child answers. It sees no GPU, computes with one thread, and has a session of its own."""
-    with tempfile.TemporaryDirectory(prefix="batchwright-trace-") as folder:
-        asked, answered, printed = (Path(folder, name) for name in ("request.json", "answer.json", "printed"))
-        asked.write_text(json.dumps(request), encoding="utf-8")
-        with printed.open("wb") as output:
-            child = subprocess.Popen(
-                [str(python), "-m", _CHILD, str(asked), str(answered)],
-                cwd=folder,
-                env={**environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                code = child.wait(timeout=timeout_seconds)
-            except BaseException as error:
-                _end(child)
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise HandoffError([_late(request["module"], timeout_seconds)]) from None
-                raise
-        if answered.exists():
-            answer: dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
-            return answer
-        raise HandoffError([_died(request["module"], python, code, printed.read_text(errors="replace"))])
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """The child and whatever the person's code started with it."""
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+) -> Mapping[str, Any]:
+    """What the child answers. It sees no GPU and computes with one thread."""
+    answer = ask(
+        _CHILD,
+        request,
+        python=python,
+        environ={**environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+        timeout_seconds=timeout_seconds,
+    )
+    if answer.code is None:
+        raise HandoffError([_late(request["module"], timeout_seconds)])
+    if answer.content is None:
+        raise HandoffError([_died(request["module"], python, answer)])
+    return answer.content
 
 
 def _interpreter(recipe: Recipe, *, environ: Mapping[str, str], beside: Path) -> Path:
-    """`launch.python`: a path from the recipe's folder, else beside our own interpreter, else on the PATH."""
-    name = recipe.launch.python
-    if "/" in name:
-        found: str | None = str(Path(recipe.directory, name))
-        found = found if os.access(found or "", os.X_OK) else None
-    elif (beside / name).exists():
-        found = str(beside / name)
-    else:
-        found = shutil.which(name, path=environ.get("PATH", ""))
+    found = interpreter(recipe, environ=environ, beside=beside)
     if found is None:
         raise HandoffError(
             [
                 Problem(
                     code="trace-needs-torch",
                     path="launch.python",
-                    message=f"`launch.python: {name}` is not an interpreter that is found here",
+                    message=f"`launch.python: {recipe.launch.python}` is not an interpreter that is found here",
                     hint="write the interpreter of the environment that trains",
                 )
             ]
         )
-    return Path(found)
+    return found
 
 
 def _keep(recipe: Recipe, content: Mapping[str, Any]) -> Path:
@@ -197,20 +163,19 @@ def _late(module: str, seconds: float) -> Problem:
     )
 
 
-def _died(module: str, python: Path, code: int, printed: str) -> Problem:
-    lines = [line for line in printed.strip().splitlines() if line.strip()][-_LINES:]
-    if code > 0 and lines and "No module named 'launcher" in lines[-1]:
+def _died(module: str, python: Path, answer: Answer) -> Problem:
+    lines = answer.printed
+    if (answer.code or 0) > 0 and lines and "No module named 'launcher" in lines[-1]:
         return Problem(
             code="trace-needs-torch",
             path="launch.python",
             message=f"{python} cannot import batchwright: {lines[-1]}",
             hint="install batchwright where the training runs, or write launch.python",
         )
-    how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
     return Problem(
         code="trace-aborted",
         path="model.module",
-        message=f"`model.module: {module}`: the process that traces it ended with {how}",
-        because=tuple(lines),
+        message=f"`model.module: {module}`: the process that traces it ended with {answer.ending}",
+        because=lines,
         hint="run the function by hand under torch's FakeTensorMode to see which operation does it",
     )

@@ -295,3 +295,56 @@ def test_attention_has_a_second_derivative_when_settled(torch):
         top_eigenvalue(loss, [w])
     with settled(module):
         assert top_eigenvalue(loss, [w]).value > 0
+
+
+def test_a_backward_that_is_not_derived_is_found_out(torch):
+    """Torch takes it for a constant and says nothing; gradients beside the parameters tell."""
+    from torch.autograd.function import once_differentiable
+
+    from launcher.measuring.sharpness import disagreement, top_eigenvalue
+
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        @once_differentiable
+        def backward(ctx, gradient):
+            return 2 * gradient * ctx.saved_tensors[0]
+
+    w = torch.nn.Parameter(torch.ones(3))
+    weights = torch.tensor([1.0, 2.0, 3.0])
+
+    def hidden():
+        return (Square.apply(w) * weights).sum() + (w**2).sum()
+
+    def plain():
+        return (w * w * weights).sum() + (w**2).sum()
+
+    assert top_eigenvalue(hidden, [w]).value == pytest.approx(2)  # the plain part alone
+    assert "differences of gradients" in disagreement(hidden, [w], top_eigenvalue(hidden, [w]))
+    found = top_eigenvalue(plain, [w], tolerance=1e-4)
+    assert found.value == pytest.approx(8, rel=1e-3)
+    assert disagreement(plain, [w], found) == ""
+    assert torch.equal(w.detach(), torch.ones(3))
+
+
+def test_a_network_agrees_with_its_gradients(torch):
+    """In fp32, preconditioned by entries from 0.1 to 1,000 too; a plane as well."""
+    from launcher.measuring.sharpness import disagreement, top_eigenvalue
+
+    module = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.GELU(), torch.nn.Linear(32, 4))
+    x, y = torch.randn(64, 8), torch.randint(0, 4, (64,))
+    parameters = list(module.parameters())
+
+    def loss():
+        return torch.nn.functional.cross_entropy(module(x), y)
+
+    count = sum(each.numel() for each in parameters)
+    for scale in (None, 10 ** (4 * torch.rand(count) - 1)):
+        found = top_eigenvalue(loss, parameters, scale=scale)
+        assert disagreement(loss, parameters, found, scale=scale) == ""
+    w = torch.nn.Parameter(torch.ones(3))
+    assert disagreement(w.sum, [w], top_eigenvalue(w.sum, [w])) == ""

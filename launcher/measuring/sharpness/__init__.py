@@ -3,6 +3,7 @@
 Not here: what a curvature is good for. Neither a large nor a small one is a promise about anything.
 """
 
+from launcher.measuring.sharpness.agreeing import disagreement
 from launcher.measuring.sharpness.curvature import Curvature, top_eigenvalue
 from launcher.measuring.sharpness.line import CriticalStep, critical_sharpness, rise_within
 from launcher.measuring.sharpness.settled import settled
@@ -18,6 +19,7 @@ __all__ = [
     "Curvature",
     "adam_threshold",
     "critical_sharpness",
+    "disagreement",
     "gradient_descent_threshold",
     "heavy_ball_threshold",
     "nesterov_threshold",

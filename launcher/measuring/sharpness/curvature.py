@@ -108,23 +108,17 @@ def _judged(x: Any, hx: Any) -> tuple[float, float]:
 
 def _best(basis: Sequence[tuple[Any, Any]]) -> tuple[Any, Any, tuple[Any, Any] | None]:
     """The unit vector of largest Rayleigh quotient in the span of two or three, its product, and how it has moved."""
-    vectors, products = [pair[0].double() for pair in basis], [pair[1].double() for pair in basis]
-    gram = torch.stack([torch.stack([a @ b for b in vectors]) for a in vectors])
-    inner = torch.stack([torch.stack([a @ b for b in products]) for a in vectors])
+    vectors, products = (torch.stack([pair[at] for pair in basis]).double() for at in (0, 1))
+    gram, inner = vectors @ vectors.T, vectors @ products.T
     sizes, turned = torch.linalg.eigh((gram + gram.T) / 2)
     kept = sizes > DEPENDENT * sizes[-1]
     whiten = turned[:, kept] / sizes[kept].sqrt()
     _, found = torch.linalg.eigh(whiten.T @ ((inner + inner.T) / 2) @ whiten)
     weights = whiten @ found[:, -1]
-    x = _sum(weights, vectors)
-    hx, length = _sum(weights, products), x.norm()
-    moved = weights.clone()
+    x, hx = weights @ vectors, weights @ products
+    length, moved = x.norm(), weights.clone()
     moved[0] = 0
-    p = _sum(moved, vectors)
+    p = moved @ vectors
     dtype, size = basis[0][0].dtype, p.norm()
-    move = ((p / size).to(dtype), (_sum(moved, products) / size).to(dtype)) if size > 0 else None
+    move = ((p / size).to(dtype), (moved @ products / size).to(dtype)) if size > 0 else None
     return (x / length).to(dtype), (hx / length).to(dtype), move
-
-
-def _sum(weights: Any, vectors: Sequence[Any]) -> Any:
-    return torch.stack([weight * vector for weight, vector in zip(weights, vectors, strict=True)]).sum(0)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-__all__ = ["CriticalStep", "critical_sharpness", "rise_within"]
+__all__ = ["CriticalStep", "critical_sharpness", "moving", "rise_within"]
 
 RHO = 0.05
 """Radius of the ball in which a rise is looked for, in parameters.
@@ -54,7 +54,7 @@ def critical_sharpness(
     """
     if not direction.any():
         return CriticalStep(None, None, 0, "the update is 0")
-    with torch.no_grad(), _moving(parameters) as move:
+    with torch.no_grad(), moving(parameters) as move:
         return _crossing(_Line(loss, move, direction), learning_rate, tolerance)
 
 
@@ -70,7 +70,7 @@ def rise_within(
     size = float(gradient.norm())
     if not size:
         return 0.0
-    with torch.no_grad(), _moving(parameters) as move:
+    with torch.no_grad(), moving(parameters) as move:
         before = float(loss())
         move(gradient, -rho / size)
         return float(loss()) - before
@@ -128,7 +128,7 @@ def _crossing(line: _Line, first: float, tolerance: float) -> CriticalStep:
 
 
 @contextmanager
-def _moving(parameters: Sequence[Any]) -> Iterator[Callable[[Any, float], None]]:
+def moving(parameters: Sequence[Any]) -> Iterator[Callable[[Any, float], None]]:
     """Sets the parameters to w - rate u, from the same w each time; they end as they were, bit by bit."""
     kept = [each.detach().clone() for each in parameters]
 
@@ -142,5 +142,6 @@ def _moving(parameters: Sequence[Any]) -> Iterator[Callable[[Any, float], None]]
     try:
         yield move
     finally:
-        for each, start in zip(parameters, kept, strict=True):
-            each.copy_(start)
+        with torch.no_grad():
+            for each, start in zip(parameters, kept, strict=True):
+                each.copy_(start)
