@@ -138,8 +138,8 @@ def _way_out(batch: BatchPlan, *, plain: bool) -> str:
     )
     if plain and batch.data_parallel_size > 1:
         ways.append("use SyncBatchNorm and write model.batch_coupled: [sync_batch_norm]")
-    ways.append("use group norm, layer norm or frozen statistics in the model")
-    return "; or ".join(ways[:2])
+    ways.append("use group norm, layer norm or frozen statistics")
+    return "; or ".join(ways)
 
 
 def _accumulates(batch: BatchPlan, size: int, *, recomputed: bool) -> Problem:

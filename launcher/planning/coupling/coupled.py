@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from launcher.planning.origins import default, derived, written_or
 from launcher.spec.marks import Origin
@@ -45,8 +45,6 @@ def coupled_of(recipe: Recipe) -> tuple[Coupled, ...]:
         if name in _NORMS and _NORMS.intersection(written):
             continue  # what batch norm it is, is said
         found.setdefault(name, Coupled(name, reason))
-    if "sync_batch_norm" in found and not {"batch_norm", "sync_batch_norm"}.intersection(written):
-        found.pop("batch_norm", None)
     return tuple(found.values())
 
 
@@ -70,14 +68,27 @@ def _following(recipe: Recipe) -> Iterator[tuple[str, str]]:
     model = recipe.model
     if model.kind == "resnet" and not _has_another_norm(recipe):
         yield "batch_norm", "a ResNet has batch norm"
-    elif model.norm == "batchnorm" and model.kind not in _WITHOUT_NORMS and _has_hidden_layers(recipe):
+    elif model.norm == "batchnorm" and _has_hidden_layers(recipe) and not _traces(recipe):
         yield "batch_norm", "model.norm is batchnorm"
-    for name in dict.fromkeys(name for trace in recipe.traces for name in trace.content.get("coupled", ())):
+    for name in dict.fromkeys(name for trace in _traces(recipe) for name in trace["coupled"]):
         yield name, f"the trace of {model.module} has found it"
     if model.num_experts and model.capacity_factor is not None:
         yield "moe_capacity", f"model.capacity_factor is {model.capacity_factor:g}"
     if recipe.loss.kind == "contrastive":
         yield "contrastive", "loss.kind is contrastive"
+
+
+def _traces(recipe: Recipe) -> list[Mapping[str, Any]]:
+    """Traces of the module as the recipe's keys build it: of the code as it is, else of what it was."""
+    fitting = [file for file in recipe.traces if _is_built_so(recipe, file.content)]
+    current = [file for file in fitting if not file.changed]
+    return [file.content for file in current or fitting]
+
+
+def _is_built_so(recipe: Recipe, trace: Mapping[str, Any]) -> bool:
+    """Whether no argument that the trace was made with is another key of the recipe's model now; depth aside."""
+    given = {name: value for name, value in trace["arguments"].items() if name != "num_layers"}
+    return all(getattr(recipe.model, name, value) == value for name, value in given.items())
 
 
 def _has_another_norm(recipe: Recipe) -> bool:
@@ -87,4 +98,6 @@ def _has_another_norm(recipe: Recipe) -> bool:
 
 
 def _has_hidden_layers(recipe: Recipe) -> bool:
-    return recipe.model.kind != "bag" or bool(recipe.model.num_layers)
+    """Whether the kind has layers that take `model.norm`."""
+    model = recipe.model
+    return model.kind not in _WITHOUT_NORMS and (model.kind != "bag" or bool(model.num_layers))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from launcher.planning.model import TRANSFORMER_KINDS
-from launcher.spec.plan import LayoutPlan, ModelPlan
+from launcher.spec.plan import BatchPlan, LayoutPlan, ModelPlan
 from launcher.spec.recipe import EncoderDecoderLength, Recipe
 
-__all__ = ["Dimension", "dimensions_of"]
+__all__ = ["Dimension", "dimensions_of", "tokens_of"]
 
 _GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 
@@ -38,6 +38,18 @@ def dimensions_of(*, recipe: Recipe, model: ModelPlan, layout: LayoutPlan) -> tu
     else:
         return ()
     return tuple(sorted(found, key=lambda each: -each.share))
+
+
+def tokens_of(*, recipe: Recipe, batch: BatchPlan, layout: LayoutPlan) -> Dimension | None:
+    """Tokens of a micro-batch on one context-parallel rank, rows of all products; None where there is no one length.
+
+    Their groups are not where memory is aligned: no share of the work is known to wait for them.
+    """
+    length = recipe.sequence_length
+    if not isinstance(length, int):
+        return None
+    tokens = batch.micro_batch_size * length // layout.context_parallel_size
+    return Dimension("sequence_length", length, tokens, 0.0)
 
 
 def _of_transformer(recipe: Recipe, model: ModelPlan, tensor: int) -> list[Dimension]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from launcher.catalog.devices import DEVICES
 from launcher.errors import Problem
-from launcher.planning.granularity.dimensions import Dimension, dimensions_of
+from launcher.planning.granularity.dimensions import Dimension, dimensions_of, tokens_of
 from launcher.planning.granularity.waves import TILE, waves_of
 from launcher.planning.optimizer import precision_plan
 from launcher.spec.plan import BatchPlan, LayoutPlan, ModelPlan
@@ -41,7 +41,8 @@ def granularity_problems(
         return ()
     found = _unaligned(recipe, model, layout, width)
     waves = () if batch is None else tuple(_waves(recipe, model, batch, layout))
-    return (*found[:_MOST], *waves)
+    tokens = () if batch is None else tuple(_tokens(recipe, batch, layout, width))
+    return (*(*found, *tokens)[:_MOST], *waves)
 
 
 def groups_of(*, device: str, element_bytes: int) -> tuple[int, int]:
@@ -84,6 +85,21 @@ def _note(recipe: Recipe, found: Dimension, *, missed: int, best: int) -> Proble
         "multiplications)",
         hint=_hint(recipe, found, better),
     )
+
+
+def _tokens(recipe: Recipe, batch: BatchPlan, layout: LayoutPlan, width: int) -> Iterator[Problem]:
+    """An odd number of rows, which a sequence of another length would mend for every micro-batch."""
+    found = tokens_of(recipe=recipe, batch=batch, layout=layout)
+    least, best = groups_of(device=layout.device, element_bytes=width)
+    if found is not None and found.size % least:
+        yield Problem(
+            code="odd-dimension",
+            severity="note",
+            path=found.path,
+            message=f"`sequence_length: {found.value}` gives {found.size} tokens per micro-batch of "
+            f"{batch.micro_batch_size}, no multiple of {least}",
+            hint=f"write sequence_length: {-(-found.value // best) * best}",
+        )
 
 
 def _evidence(*, missed_least: bool) -> str:

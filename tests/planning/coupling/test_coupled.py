@@ -13,8 +13,9 @@ from launcher.spec.training import Loss
 MOE = {"kind": "moe", "num_experts": 8}
 
 
-def traced(*coupled):
-    return (TraceFile(path="t.json", content={"module": "another:one", "coupled": list(coupled)}),)
+def traced(*coupled, changed=(), **arguments):
+    content = {"module": "another:one", "coupled": list(coupled), "arguments": arguments}
+    return (TraceFile(path="t.json", content=content, changed=changed),)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,21 @@ def traced(*coupled):
         ({"loss": Loss(kind="contrastive")}, ("contrastive",)),
         ({"model": Model(kind="module", module="a:b"), "traces": traced("batch_norm")}, ("batch_norm",)),
         ({"model": Model(kind="module", module="a:b"), "traces": traced()}, ()),
+        ({"model": Model(kind="module", module="a:b", norm="batchnorm")}, ("batch_norm",)),
+        (
+            {
+                "model": Model(kind="module", module="a:b", norm="batchnorm"),
+                "traces": traced("sync_batch_norm"),
+            },
+            ("sync_batch_norm",),
+        ),
+        (
+            {
+                "model": Model(kind="module", module="a:b"),
+                "traces": traced("batch_norm", "sync_batch_norm"),
+            },
+            ("batch_norm", "sync_batch_norm"),
+        ),
         (
             {
                 "model": Model(kind="module", module="a:b", batch_coupled=("sync_batch_norm",)),
@@ -51,6 +67,24 @@ def test_what_looks_at_the_batch_is_found(keys, names):
     recipe = recipe_of(**keys)
     assert tuple(each.name for each in coupled_of(recipe)) == names
     assert plan_of(recipe).model.batch_coupled == names
+
+
+def test_the_trace_of_this_code_and_these_keys_counts():
+    """A trace of the code as it is comes before one of what it was, which is better than none; others are not read."""
+    model = {"kind": "module", "module": "a:b", "activation": "relu"}
+    stale, current = traced("batch_norm", changed=("b.py",)), traced()
+    other, same = (
+        traced("batch_norm", activation="gelu"),
+        traced("batch_norm", activation="relu", num_layers=9),
+    )
+
+    def names(traces):
+        return [each.name for each in coupled_of(recipe_of(model=Model(**model), traces=traces))]
+
+    assert names(stale) == ["batch_norm"]
+    assert names((*stale, *current)) == []
+    assert names(other) == []
+    assert names(same) == ["batch_norm"]
 
 
 def test_a_norm_that_is_written_is_meant():

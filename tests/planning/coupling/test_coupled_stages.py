@@ -42,8 +42,9 @@ def test_a_ramp_that_changes_the_micro_batch():
 
 def test_the_stage_with_the_fewest_samples_is_warned_of():
     """A first stage of 4 samples per rank is told, once, though the last one has plenty."""
-    (problem,) = of(planned(8, 64, 512), "batch-norm-small")
-    assert "over 4 samples" in problem.message
+    for sizes in ((8, 64, 512), (16, 8, 512)):
+        (problem,) = of(planned(*sizes), "batch-norm-small")
+        assert "over 4 samples" in problem.message
 
 
 @given(

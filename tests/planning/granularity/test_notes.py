@@ -74,6 +74,15 @@ def test_the_classic_vocabulary():
     assert not notes(planned({"vocab_size": 50304}))
 
 
+def test_odd_tokens_of_a_micro_batch():
+    """1023 tokens are noted, two sequences of 1020 are not: what counts is micro-batch x sequence length."""
+    (note,) = notes(planned(sequence_length=1023))
+    assert "1023 tokens per micro-batch of 1, no multiple of 8" in note.message
+    assert note.hint == "write sequence_length: 1024"
+    assert notes(planned(sequence_length=1020))
+    assert not notes(planned(sequence_length=1020, micro_batch_size=2))
+
+
 def test_megatron_pads_its_vocabulary():
     """Where the implementation pads by itself there is nothing to say."""
     assert not notes(planned({"vocab_size": 50257, "implementation": "megatron"}))
@@ -117,7 +126,8 @@ def test_few_notes_dearest_first(hidden, inner, vocabulary, device):
     found = notes(plan)
     assert len(found) <= 2
     assert codes(plan).count("idle-multiprocessors") <= 1
-    assert [bool(note.because) for note in found] == [True, False][: len(found)]
+    dimensions = [note for note in found if note.path != "sequence_length"]
+    assert [bool(note.because) for note in dimensions] == [True, False][: len(dimensions)]
     for note in found:
         if note.hint.startswith("write ") and "head" not in note.path:
             better = int(note.hint.partition(": ")[2].partition(";")[0])
