@@ -30,8 +30,8 @@ Number = int | float | Fraction
 Rule = Literal["none", "linear", "sqrt", "capped", "saturating"]
 
 ALPHA = 0.75
-"""Exponent of capped and saturating where none is written. By our own calculation from the 1,911 dense runs that the
-Step Law publishes (arXiv:2503.04715): the best rate goes with batch ** 0.73 to 0.79 up to the best batch."""
+"""Exponent of capped and saturating where none is written. By our calculation (benchmarks/scaling_rules.py) from the
+1,911 dense runs that the Step Law publishes (arXiv:2503.04715): batch ** 0.75 up to the best batch, level beyond it."""
 
 
 def linear_scale(*, batch: Number, reference_batch: Number) -> float:

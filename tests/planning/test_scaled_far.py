@@ -119,7 +119,7 @@ def test_the_saturating_rule_is_named_and_never_taken():
     assert severities(plan)["scaling-saturates"] == "note"
     note = only(plan, "scaling-saturates")
     assert "arXiv:2503.04715" in note.because[0]
-    assert "x4 by sqrt ends 0.56 % above the best loss, by saturating 0.21 %" in note.because[0]
+    assert "x4 by sqrt ends 0.5 % above the best loss, by saturating 0.21 %" in note.because[0]
     assert plan.learning_rate.scale == pytest.approx((65 / 16) ** 0.5)
     written = Scaling(rule="saturating", critical_batch_tokens="auto")
     asked = planned(65, 16, data=data, scaling=written)

@@ -63,7 +63,7 @@ def test_where_each_warmup_reaches_its_peak():
 
 def test_mlperf_rows():
     """Batches, rates and warmup steps of MLPerf's 405B are those that the plans are tested with."""
-    rows = table_after("learning-rate.md", "Llama 3.1 405B, AdamW,")
+    rows = table_after("scaling.md", "Llama 3.1 405B, AdamW,")
     shown = {(int(batch), float(rate), int(steps)) for batch, rate, steps, _ in rows}
     assert shown == set(LLAMA_405B)
 
