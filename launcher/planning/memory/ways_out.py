@@ -92,10 +92,10 @@ def find_ways_out(
             found[paths] = tried
     if len(found) < _FEW:
         kept_split = [way for way in ways if way.keys[0][0] != "micro_batch_size"]
-        for number, some in enumerate((kept_split, ways)):
+        for some in (kept_split, ways):
             together = _together(asked, some)
             if together is not None:
-                found["together", str(number)] = together
+                found["together", together.alternative.change] = together
     ranked = sorted(found.values(), key=lambda tried: (not tried.fits, not tried.is_model_kept))
     return tuple(tried.alternative for tried in ranked[:_MOST])
 

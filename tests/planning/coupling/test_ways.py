@@ -93,16 +93,21 @@ def test_ways_for_a_plan_that_does_not_fit():
     assert fitting == sorted(fitting)
 
 
-def test_ways_for_a_contrastive_loss_that_does_not_fit():
-    """With in-batch negatives a smaller micro-batch has fewer of them."""
+@pytest.mark.parametrize("size", [16, 32, 256])
+def test_ways_for_a_contrastive_loss_that_does_not_fit(size):
+    """With in-batch negatives a smaller micro-batch has fewer of them: offered after all that fits and keeps them."""
     plan = plan_of(
         global_batch_size=2048,
-        micro_batch_size=256,
+        micro_batch_size=size,
         devices=8,
         device="t4",
         model=Model(kind="encoder"),
         loss=Loss(kind="contrastive"),
     )
+    fitting = [of_the_model(way) for way in plan.alternatives if way.memory["verdict"] == "fits"]
+    assert fitting == sorted(fitting)
+    assert set(fitting) == ({True} if size == 256 else {True, False})
+    assert len({way.change for way in plan.alternatives}) == len(plan.alternatives)
     micro = [way for way in plan.alternatives if way.change.startswith("micro_batch_size")]
     assert micro
     assert all(of_the_model(way) and "model" not in way.keeps for way in micro)
