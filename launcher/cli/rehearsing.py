@@ -14,7 +14,7 @@ from batchwright_witness.probing import ProbeOrder
 from launcher.api import load_recipe, plan
 from launcher.cli.ordering import refuse_what_does_not_fit, warn
 from launcher.cli.surroundings import Surroundings
-from launcher.cli.trials import Scratch, once, try_out
+from launcher.cli.trials import Scratch, largest_stage, once, try_out
 from launcher.handoff.running.signals import signals_as_bytes
 from launcher.handoff.trials.rehearsal import latest_checkpoint, node_bytes
 from launcher.handoff.trials.rehearsed_parts import (
@@ -90,6 +90,14 @@ class Rehearsal:
         if not self._judged:
             refuse_what_does_not_fit(result)
             warn(result.problems, self._around)
+        if (largest := largest_stage(recipe, result)) is not None:
+            number, changes = largest
+            self._around.tell(
+                f"stage {number} of {len(result.stages or ())} needs most memory: it is rehearsed"
+            )
+            self._overrides = (*self._overrides, *changes)
+            recipe = load_recipe(self._path, overrides=self._overrides)
+            result = plan(recipe, environ=self._around.environ)
         began = self._clock()
         scratch = Scratch("rehearsal", result.recipe_name, now=began)
         with signals_as_bytes() as wake, closing(scratch):

@@ -19,10 +19,10 @@ from launcher.handoff.trials.trial import TrialEnd, run_trial
 
 if TYPE_CHECKING:
     from batchwright_witness.probing import ProbeOrder
-    from launcher.spec.plan import RunPlan
+    from launcher.spec.plan import RunPlan, StagePlan
     from launcher.spec.recipe import Recipe
 
-__all__ = ["Interrupted", "Scratch", "once", "one_batch", "show_found", "try_out"]
+__all__ = ["Interrupted", "Scratch", "largest_stage", "once", "one_batch", "show_found", "try_out"]
 
 
 class Interrupted(Exception):  # noqa: N818 - somebody's wish
@@ -88,6 +88,33 @@ def once(recipe: Recipe) -> tuple[str, ...]:
 def one_batch(recipe: Recipe) -> tuple[str, ...]:
     """Overrides by which a trial of one split trains the batch at the top of the recipe, and no stage's."""
     return ("stages=[]",) if recipe.stages else ()
+
+
+def largest_stage(recipe: Recipe, result: RunPlan) -> tuple[int, tuple[str, ...]] | None:
+    """Number of the stage that needs most memory, from 1, and the overrides by which it is trained alone."""
+    if not result.stages:
+        return None
+    number, stage = max(enumerate(result.stages, start=1), key=lambda each: _size(each[1]))
+    batch = stage.batch
+    changes = [
+        *one_batch(recipe),
+        f"global_batch_size={batch.global_batch_size}",
+        f"micro_batch_size={batch.micro_batch_size}",
+        f"gradient_accumulation_steps={batch.gradient_accumulation_steps}",
+    ]
+    if recipe.global_batch_tokens is not None:
+        changes.append("global_batch_tokens=null")
+    if isinstance(batch.sequence_length, int) and batch.sequence_length != result.batch.sequence_length:
+        changes.append(f"sequence_length={batch.sequence_length}")
+    return number, tuple(changes)
+
+
+def _size(stage: StagePlan) -> tuple[int, int]:
+    """Bytes of a rank where they are known, and tokens of a micro-batch."""
+    batch = stage.batch
+    return stage.memory.high_bytes if stage.memory else 0, batch.micro_batch_size * (
+        batch.sequence_length or 1
+    )
 
 
 def try_out(
