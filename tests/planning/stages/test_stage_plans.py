@@ -7,6 +7,7 @@ from plan_of import amount, codes, count, errors, only, plan_of, recipe_of, refu
 
 from launcher.loading import load_recipe
 from launcher.planning.hashes import plan_hash
+from launcher.planning.stages.comparing import attention_share
 from launcher.planning.stages.ledger import step_at
 from launcher.planning.stages.written import stage_recipes
 from launcher.planning.support import unsupported
@@ -288,3 +289,9 @@ def test_a_mark_inside_a_step():
     plan = staged(Stage(until=mark("1000 samples"), global_batch_size=16), Stage())
     first, second = plan.stages
     assert (first.steps, second.first_step, second.samples_before) == (63, 64, 1008)
+
+
+@pytest.mark.parametrize(("length", "share"), [(1024, 16.7), (4096, 66.7), (256, 4.2)])
+def test_the_share_of_attention(length, share):
+    """At width 1024: 16.7 %, 66.7 % and 4.2 % on top of the other products (our arithmetic, 72 d^2 + 12 d s)."""
+    assert 100 * attention_share(sequence_length=length, hidden_size=1024) == pytest.approx(share, abs=0.05)
