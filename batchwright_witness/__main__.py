@@ -26,6 +26,7 @@ from batchwright_witness.script import ScriptError, prepare_module, prepare_scri
 from batchwright_witness.stacks import answer_with_stacks
 
 if TYPE_CHECKING:
+    from batchwright_witness.stability.remarks import Remarks
     from batchwright_witness.watch import Watch
     from launcher.spec.plan import RunPlan
 
@@ -107,13 +108,14 @@ def _watch(plan: RunPlan, borrowed: Borrowed, ending: Ending, environ: Mapping[s
 
     assert ending.pulse is not None
     folders = checkpoint_folders(plan.checkpoint, ending.folder, Path(plan.launch.workdir))
+    attempt = environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     vitals = Vitals(
         ending.pulse,
         rank=ending.rank,
         stop=lambda code, words: ending.stop(code, words, by_all=False),
         checkpoint=lambda before: latest_checkpoint(folders, before=before),
+        remarks=_remarks(ending.folder, again=attempt != "0") if ending.rank == 0 else None,
     )
-    attempt = environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     parts: dict[str, Any] = {
         "plan": plan,
         "borrowed": borrowed,
@@ -129,6 +131,16 @@ def _watch(plan: RunPlan, borrowed: Borrowed, ending: Ending, environ: Mapping[s
         watch = ProbingWatch(steps=ending.probe.steps, leave=ending.leave, **parts)
     install(watch, environ, vitals)
     return watch
+
+
+def _remarks(folder: Path, *, again: bool) -> Remarks:
+    """What is said of the losses that go backward on this rank, on stderr: the script's stdout is its own."""
+    from batchwright_witness.stability.remarks import Remarks
+    from batchwright_witness.stability.watching import Stability
+
+    return Remarks(
+        folder, stability=Stability(), say=lambda line: print(line, file=sys.stderr), resumed=again
+    )
 
 
 def _shadow() -> Difference | None:

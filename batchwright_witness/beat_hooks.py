@@ -105,6 +105,7 @@ def _scaler(vitals: Vitals, module: ModuleType) -> None:
     @functools.wraps(original)
     def step(scaler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         done = vitals.steps(optimizer)
+        vitals.scaled |= scaler.is_enabled()
         result = original(scaler, optimizer, *args, **kwargs)
         if vitals.steps(optimizer) == done and not vitals.inside:
             vitals.skipped(optimizer)
@@ -129,6 +130,7 @@ def _engine(vitals: Vitals, module: ModuleType) -> None:
     @functools.wraps(take)
     def _take_model_step(engine: Any, *args: Any, **kwargs: Any) -> Any:
         skipped = getattr(engine, "skipped_steps", 0)
+        vitals.scaled |= _scales(engine)
         vitals.begins_step(engine, lambda: int(engine.global_steps))
         vitals.inside += 1
         try:
@@ -140,6 +142,12 @@ def _engine(vitals: Vitals, module: ModuleType) -> None:
         return result
 
     owner.__init__, owner._take_model_step = __init__, _take_model_step  # noqa: SLF001
+
+
+def _scales(engine: Any) -> bool:
+    """Source: deepspeed@0.19.8 runtime/engine.py:DeepSpeedEngine.fp16_enabled."""
+    enabled = getattr(engine, "fp16_enabled", False)
+    return bool(enabled() if callable(enabled) else enabled)
 
 
 def _backward(vitals: Vitals, module: ModuleType) -> None:

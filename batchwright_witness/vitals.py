@@ -13,6 +13,7 @@ from batchwright_witness.environment import Difference
 from batchwright_witness.limits import Health
 from batchwright_witness.losses import Losses
 from batchwright_witness.parameters import all_finite
+from batchwright_witness.stability.remarks import Remarks
 
 __all__ = ["Vitals"]
 
@@ -40,15 +41,24 @@ class Vitals:
     """The state of this process; hooks call it. `stop` ends the process, or returns where it only notes the words."""
 
     def __init__(
-        self, pulse: Pulse, *, rank: int, stop: Stop, checkpoint: Callable[[float | None], str | None]
+        self,
+        pulse: Pulse,
+        *,
+        rank: int,
+        stop: Stop,
+        checkpoint: Callable[[float | None], str | None],
+        remarks: Remarks | None = None,
     ) -> None:
+        """remarks: what is to be said of this rank's losses; None on all ranks but one."""
         self.pulse, self.rank = pulse, rank
         self.health, self.losses = Health(), Losses()
         self.alive = True
         """False in a forked child, and after a bug of ours."""
         self.inside = 0
         """How many DeepSpeed engines are at work: the optimizer steps inside them are theirs."""
-        self._stop, self._checkpoint = stop, checkpoint
+        self.scaled = False
+        """Losses are scaled before they go backward, by a factor that changes: they cannot be compared."""
+        self._stop, self._checkpoint, self._remarks = stop, checkpoint, remarks
         self._steps: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._most = 0
         """Steps of the optimizer that did most."""
@@ -127,6 +137,9 @@ class Vitals:
     def _look(self, *, wait: bool) -> None:
         for look in self.losses.known(wait=wait):
             self.health.looks(look.step, loss=look.loss, at=look.at, skipped=look.skipped)
+            # of two optimizers, as a GAN has them, each has losses of its own
+            if self._remarks is not None and not self.scaled and len(self._steps) == 1:
+                self._remarks.step({"step": look.step, "loss": look.loss, "skipped": look.skipped})
 
     def _end_if_hopeless(self) -> None:
         whose = f"the loss of rank {self.rank}"

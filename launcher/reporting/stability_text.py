@@ -26,7 +26,7 @@ def stability_line(*, steps: Sequence[StepLine], remarks: Sequence[Mapping[str, 
 
     Counts and measurements; whether they are good or bad is not for this line to say.
     """
-    if not steps or all(line.loss is None for line in steps):
+    if not steps or (not remarks and all(line.loss is None for line in steps)):
         return None
     return f"health  {', '.join(_words(steps, remarks))}"
 

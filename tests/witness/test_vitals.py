@@ -81,3 +81,23 @@ def test_batches_without_labels_are_no_harm(tmp_path):
     assert (job.code, "end" in job.output.splitlines()) == (0, True), job.output
     assert "saved 6" in job.output
     assert (beat(tmp_path)["steps"], beat(tmp_path)["phase"]) == (60, "end")
+
+
+def remarks(folder):
+    path = folder / "remarks.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_loss_that_jumps_is_named(tmp_path):
+    """In a script that knows nothing of us: a line, an entry, and the training goes on."""
+    job = ended(tmp_path, "jump")
+    assert (job.code, "end" in job.output.splitlines()) == (0, True), job.output
+    first = remarks(tmp_path)[0]
+    assert (first["step"], first["code"]) == (50, "loss-spike")
+    assert "remark  step 50: the loss has jumped to " in job.output
+
+
+def test_losses_that_a_scaler_scales_are_left_alone(tmp_path):
+    """Its factor changes by itself, so that one step's loss cannot be held against another's."""
+    job = ended(tmp_path, "scaled jump")
+    assert (job.code, "end" in job.output.splitlines(), remarks(tmp_path)) == (0, True, []), job.output

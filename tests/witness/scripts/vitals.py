@@ -11,7 +11,7 @@ what = sys.argv[1]
 torch.manual_seed(0)
 model = torch.nn.Linear(8, 5)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-scaler = torch.amp.GradScaler("cpu") if what == "overflow" else None
+scaler = torch.amp.GradScaler("cpu") if what in ("overflow", "scaled jump") else None
 Path("checkpoints").mkdir(exist_ok=True)
 for step in range(1, 61):
     for _ in range(2):
@@ -21,6 +21,8 @@ for step in range(1, 61):
         loss = cross_entropy(model(torch.randn(2, 8)), labels)
         if what in ("nan", "save") and step > 5:
             loss = loss * math.nan
+        if what in ("jump", "scaled jump") and step in (50, 51):
+            loss = loss * 10
         if what == "overflow" and step > 5:
             loss = loss * math.inf
         (scaler.scale(loss) if scaler else loss).backward()
