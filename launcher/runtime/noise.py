@@ -35,7 +35,8 @@ class NoiseMeter:
         self._log: Path | None = None
         block = plan.gradient_noise or {}
         self._every = int(block.get("every_steps", 1))
-        self._reader = reader_of(reducer) if block.get("way") else None
+        # a stage may be measurable where the last one is not
+        self._reader = reader_of(reducer) if block.get("asked", "off") != "off" else None
         self.moments = Moments(decay=float(block.get("decay", 0.99)))
         self._length: int | None = None
         self._step: Step | None = None

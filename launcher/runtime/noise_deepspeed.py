@@ -17,8 +17,11 @@ __all__ = ["engine_reader"]
 
 
 def engine_reader(engine: Any) -> GradientReader | None:
-    """The reader for an engine's stage; None for ZeRO-3, and where gradients are offloaded."""
+    """The reader for an engine's stage; None for ZeRO-3, offloaded gradients, and torch's scaler inside the engine."""
     stage, optimizer = engine.zero_optimization_stage(), engine.optimizer
+    scalers = (engine, "torch_autocast_z0_gradscaler"), (optimizer, "torch_autocast_gradscaler")
+    if any(getattr(owner, name, None) is not None for owner, name in scalers):
+        return None
     if stage == 0:
         return _Replicated(engine)
     if stage >= 3 or getattr(optimizer, "cpu_offload", False):

@@ -34,6 +34,9 @@ def case_of(
 
 
 MICRO, RANKS = "micro-batches", "ranks"
+RAMP = {"length": "104 samples"}  # two steps of 16, three of 24
+WIDER = [{"until": "32 samples"}, {"global_batch_size": 24, "micro_batch_size": 12}]
+LONGER = [{"until": "32 samples"}, {"global_batch_size": 24}]
 OVERLAP = {"zero": {"overlap_comm": True, "contiguous_gradients": True}}
 SMALL_BUCKETS = {"zero": {"reduce_bucket_size": 50, "overlap_comm": False}}
 CASES = {
@@ -62,6 +65,13 @@ CASES = {
     "zero 0, bf16": case_of("deepspeed", stage=0, precision="bf16"),
     "zero 1, bf16": case_of("deepspeed", stage=1, precision="bf16"),
     "zero 2, bf16": case_of("deepspeed", stage=2, precision="bf16"),
+    "ddp, from accumulation to ranks": case_of(stages=WIDER, **RAMP),
+    "accelerate, more accumulation": case_of("accelerate", stages=LONGER, **RAMP),
+    "zero 1, more accumulation": case_of("deepspeed", stage=1, stages=LONGER, **RAMP),
+    "zero 2, more accumulation": case_of("deepspeed", stage=2, stages=LONGER, **RAMP),
+    # DeepSpeed has no fp16 on a CPU; its loss scaler works in any format
+    "zero 1, scaled": case_of("deepspeed", stage=1, scale=128.0),
+    "zero 2, scaled and clipped": case_of("deepspeed", stage=2, clip=0.1, scale=128.0),
 }
 
 
@@ -75,7 +85,8 @@ def plan_of(case, *, measures):
                 "sequence_length": 12,
                 "hidden_size": 64,
                 "data": {"num_samples": 64},
-                "schedule": {"length": f"{STEPS} steps"},
+                "schedule": {"length": case.get("length", f"{STEPS} steps")},
+                "stages": case.get("stages", []),
                 "optimizer": {"name": "sgd", **({"gradient_clipping": case["clip"]} if case["clip"] else {})},
                 "micro_batch_size": case["micro"],
                 "parallel": parallel,

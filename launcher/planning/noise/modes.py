@@ -71,15 +71,13 @@ def noise_problems(*, recipe: Recipe, block: dict[str, Any], layout: LayoutPlan)
 
 def way_of(plan: RunPlan, batch: BatchPlan) -> Way | None:
     """How a step with this batch is measured; None where it is not. Stages may accumulate or not."""
-    block = plan.gradient_noise
+    block, engine = plan.gradient_noise, plan.launch.engine
     if block is None or block["asked"] == "off" or not plan.launch.runtime:
         return None
-    way, _ = _of_batch(
-        asked=block["asked"],
-        batch=batch,
-        keeps_own=plan.layout.data_strategy == "ddp" and plan.launch.engine != "deepspeed",
-    )
-    return way if _of_strategy(plan.layout) is None and block["way"] else None
+    if _of_strategy(plan.layout) or _of_optimizer(engine, plan.optimizer.name):
+        return None
+    keeps_own = plan.layout.data_strategy == "ddp" and engine != "deepspeed"
+    return _of_batch(asked=block["asked"], batch=batch, keeps_own=keeps_own)[0]
 
 
 def _asked(recipe: Recipe) -> GradientNoise:
@@ -114,11 +112,9 @@ def _possible(
     engine = recipe.launch.engine
     if not recipe.launch.runtime:
         return None, _NO_RUNTIME
-    forbidden = _of_strategy(layout)
+    forbidden = _of_strategy(layout) or _of_optimizer(engine, recipe.optimizer.name)
     if forbidden:
         return None, forbidden
-    if engine == "deepspeed" and recipe.optimizer.name == "muon":
-        return None, _MUON
     keeps_own = layout.data_strategy == "ddp" and engine != "deepspeed"
     return _of_batch(asked=asked, batch=batch, keeps_own=keeps_own)
 
@@ -130,6 +126,10 @@ def _of_strategy(layout: LayoutPlan) -> str | None:
     if layout.zero_stage == 3:
         return f"ZeRO-3 shards gradients: {_UNSHARDED}"
     return _OFFLOADED if layout.offload not in {"none", None} else None
+
+
+def _of_optimizer(engine: str, name: str) -> str | None:
+    return _MUON if engine == "deepspeed" and name == "muon" else None
 
 
 def _of_batch(*, asked: str, batch: BatchPlan, keeps_own: bool) -> tuple[Way | None, str | None]:

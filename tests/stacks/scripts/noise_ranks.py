@@ -16,7 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from launcher import runtime
 from launcher.planning.accumulation import micro_batch_slots
-from launcher.planning.stages.ledger import step_at
+from launcher.planning.noise.modes import way_of
+from launcher.planning.stages.ledger import stages_of, step_at
 from launcher.planning.stream import stream_of
 
 SAMPLES, LONGEST, WORDS, WIDTH = 64, 12, 11, 6
@@ -58,7 +59,7 @@ class Model(torch.nn.Module):
 
 def squares_by_hand(model, dataset, step, *, plan, way, joint):
     """S, P, b and Q of a step from whole gradients: every rank computes those of all."""
-    batch, stream = plan.batch, stream_of(plan, num_samples=SAMPLES)
+    batch, stream = step.batch, stream_of(plan, num_samples=SAMPLES)
     ranks = range(batch.data_parallel_size)
     slots = {
         (rank, micro): micro_batch_slots(
@@ -103,13 +104,14 @@ def squares_by_hand(model, dataset, step, *, plan, way, joint):
 
 
 def wrap(case, plan, model, optimizer):
+    batch = stages_of(plan)[0].batch
     if case["engine"] == "deepspeed":
         import deepspeed
 
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         config = {
-            "train_micro_batch_size_per_gpu": plan.batch.micro_batch_size,
-            "gradient_accumulation_steps": plan.batch.gradient_accumulation_steps,
+            "train_micro_batch_size_per_gpu": batch.micro_batch_size,
+            "gradient_accumulation_steps": batch.gradient_accumulation_steps,
             "gradient_clipping": case["clip"] or 0.0,
             "zero_optimization": {"stage": case["stage"], **case.get("zero", {})},
             "zero_allow_untested_optimizer": True,
@@ -118,6 +120,8 @@ def wrap(case, plan, model, optimizer):
             **case.get("config", {}),
         }
         engine, optimizer, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+        if case.get("scale"):
+            engine.optimizer.loss_scale = case["scale"]
         return engine, engine, optimizer
     if case["engine"] == "accelerate":
         from accelerate import Accelerator
@@ -125,7 +129,7 @@ def wrap(case, plan, model, optimizer):
 
         AcceleratorState._reset_state(reset_partial_state=True)
         GradientState._reset_state()
-        steps = plan.batch.gradient_accumulation_steps
+        steps = batch.gradient_accumulation_steps
         accelerator = Accelerator(gradient_accumulation_steps=steps, cpu=True)
         model, optimizer = accelerator.prepare(model, optimizer)
         return accelerator, model, optimizer
@@ -155,7 +159,7 @@ def train(case):
                 mine.data.copy_(its.data.float())
             joint = case["stage"] == 2
             by_hand.append(
-                squares_by_hand(twin, dataset, step, plan=plan, way=plan.gradient_noise["way"], joint=joint)
+                squares_by_hand(twin, dataset, step, plan=plan, way=way_of(plan, step.batch), joint=joint)
             )
         for micro in step:
             run.backward(model(micro.batch), micro)
