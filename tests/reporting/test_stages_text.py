@@ -1,6 +1,5 @@
 """The stages of a plan in text: one row each, long ramps in short, never wider than a line."""
 
-import pytest
 
 from launcher import load_recipe, plan
 from launcher.reporting.columns import WIDTH, labelled
