@@ -26,10 +26,9 @@ class Cause(NamedTuple):
 def second_scalings(plan: RunPlan) -> tuple[Cause, ...]:
     """Factors that scale a planned rate once more, each different from 1: ours again, or the number of processes.
 
-    Source: times the processes, huggingface/accelerate@312f015 docs/source/concept_guides/performance.md; times
-    accumulation, micro-batch and processes, huggingface/diffusers examples, `--scale_lr`.
+    Source: times the processes, huggingface/accelerate@312f015 docs/source/concept_guides/performance.md.
     """
-    return tuple(cause for cause in _causes(plan) if not math.isclose(cause.factor, 1.0))
+    return tuple(cause for cause in _by_processes(plan) if not math.isclose(cause.factor, 1.0))
 
 
 def unscaled(plan: RunPlan) -> Cause | None:
@@ -45,14 +44,14 @@ def factor_in_words(*, planned: float, found: float, plan: RunPlan, tolerance: f
     if planned <= 0 or found <= 0:
         return ""
     undone = unscaled(plan)
-    known = (*second_scalings(plan), *(() if undone is None else (undone,)))
+    known = (*second_scalings(plan), *(() if undone is None else (undone,)), *_by_batch(plan))
     words = [
         cause.words for cause in known if cause.explains(planned=planned, found=found, tolerance=tolerance)
     ]
     return f"found is {found / planned:.4g}x planned: {', or '.join(words)}" if words else ""
 
 
-def _causes(plan: RunPlan) -> Iterator[Cause]:
+def _by_processes(plan: RunPlan) -> Iterator[Cause]:
     world, data = plan.layout.world_size, plan.batch.data_parallel_size
     yield Cause(world, "the script multiplies by the number of processes")
     yield Cause(math.sqrt(world), "the script multiplies by the square root of the number of processes")
@@ -64,9 +63,14 @@ def _causes(plan: RunPlan) -> Iterator[Cause]:
         yield Cause(
             plan.learning_rate.scale, f"the script scales by the {rule} rule what the plan has scaled"
         )
-    accumulation = plan.batch.gradient_accumulation_steps
+
+
+def _by_batch(plan: RunPlan) -> Iterator[Cause]:
+    """Source: `--scale_lr` of huggingface/diffusers examples: accumulation x micro-batch x processes."""
+    accumulation, data = plan.batch.gradient_accumulation_steps, plan.batch.data_parallel_size
     if accumulation > 1:
         yield Cause(accumulation, "the script multiplies by the accumulation steps")
-        yield Cause(accumulation * data, "the script multiplies by accumulation steps and processes")
+        if data > 1:
+            yield Cause(accumulation * data, "the script multiplies by accumulation steps and processes")
     if plan.batch.micro_batch_size > 1:
         yield Cause(plan.batch.slots_per_step, "the script multiplies by the whole batch")

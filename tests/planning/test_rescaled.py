@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plan_of import amount, codes, errors, only, plan_of, refusal_of, severities
 
+from launcher.engines.formats.deepspeed_optimizer import optimizer_block
 from launcher.spec.launch import Launch
 from launcher.spec.training import Optimizer, Rescale, Schedule
 
@@ -175,6 +176,23 @@ def test_nobody_applies_what_no_placeholder_carries():
     plan = plan_of(optimizer=optimizer, launch=launch)
     assert plan.applied_by["optimizer.rescale.betas"] == "argument"
     assert "nobody-applies" not in codes(plan)
+
+
+def test_what_is_rescaled_is_what_deepspeed_builds():
+    """With optimizer.owner: engine the rendered optimizer has the values of this batch."""
+    optimizer = Optimizer(
+        reference_learning_rate=1e-3,
+        reference_batch_size=64,
+        betas=(0.9, 0.95),
+        weight_decay=0.1,
+        owner="engine",
+        rescale=Rescale(betas="sde", weight_decay="timescale"),
+    )
+    plan = plan_of(optimizer=optimizer, launch=Launch(script="train.py", engine="deepspeed"))
+    params = optimizer_block(plan)["params"]
+    assert (params["betas"], params["eps"], params["lr"]) == ([0.6, 0.8], 0.5e-8, 2e-3)
+    assert params["weight_decay"] == close(0.2)
+    assert plan.applied_by["optimizer.rescale.betas"] == "engine"
 
 
 def test_the_reference_batch_is_left_as_it_is():
