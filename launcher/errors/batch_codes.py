@@ -121,6 +121,13 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "stages read the data in pieces of their longest sequence, and another length does not divide it",
         "use lengths that divide the longest",
     ),
+    "placeholder-of-one-batch": CodeInfo(
+        "an argument of the script is filled in once, and stages change the number", "let the script read step.batch"
+    ),
+    "interval-of-one-batch": CodeInfo(
+        "an interval in samples, tokens or epochs becomes steps of one batch, and stages have others",
+        "write the interval in steps",
+    ),
     "stages-need-the-runtime": CodeInfo(
         "nothing but the runtime can change the batch, the sequence length or the rate of a job that runs",
         "use launcher.runtime in the script, and write launch.runtime: true",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from launcher.reporting.run_log import StepLine, show_loss, validation_loss
-from launcher.spec.plan import RunPlan
+from launcher.spec.plan import RunPlan, StagePlan
 from launcher.units import show_count, show_rate
 
 __all__ = ["closing_line", "error_context", "header_lines", "show_duration"]
@@ -25,6 +25,8 @@ def header_lines(*, plan: RunPlan, directory: str) -> tuple[str, ...]:
     )
     idle = f" - {batch.idle_slots} idle" if batch.idle_slots else ""
     words = [f"batch {show_count(batch.global_batch_size)} = {split}{idle}"]
+    if plan.stages is not None and len(plan.stages) > 1:
+        words = [_stages(plan.stages)]
     if rate is not None:
         words.append(f"peak {show_rate(rate.peak_learning_rate)}")
         if rate.total_steps is not None:
@@ -33,6 +35,18 @@ def header_lines(*, plan: RunPlan, directory: str) -> tuple[str, ...]:
         f"run     {directory}   (plan {plan.plan_hash[:6]}, {processes}, {plan.launch.engine})",
         f"plan    {', '.join(words)}",
     )
+
+
+def _stages(stages: Sequence[StagePlan]) -> str:
+    """`3 stages of 8 to 32 sequences`, and of how many tokens where that changes, too."""
+    spans = []
+    for name, values in (
+        ("sequences", {stage.batch.global_batch_size for stage in stages}),
+        ("tokens", {stage.batch.sequence_length or 0 for stage in stages}),
+    ):
+        if len(values) > 1:
+            spans.append(f"{show_count(min(values))} to {show_count(max(values))} {name}")
+    return " of ".join([f"{len(stages)} stages", *spans])
 
 
 def closing_line(*, state: str, steps: Sequence[StepLine], seconds: float, directory: str) -> str:

@@ -1,10 +1,10 @@
 """The stages of a plan in text: one row each, long ramps in short, never wider than a line."""
 
-
 from launcher import load_recipe, plan
 from launcher.reporting.columns import WIDTH, labelled
 from launcher.reporting.glyphs import glyphs_for
 from launcher.reporting.plan_text import plan_text
+from launcher.reporting.run_text import header_lines
 from launcher.reporting.stages_text import stage_lines
 
 NUMBERS = {"global_batch_size": 256, "sequence_length": 1024, "hidden_size": 768}
@@ -93,3 +93,11 @@ def test_the_curve_of_stages_is_drawn_by_its_clock():
 
     assert set(drawn(plain).strip()) <= set(glyphs_for("ascii").bars)
     assert drawn(staged) == drawn(plain)
+
+
+def test_a_run_with_stages_is_announced_by_its_spans():
+    """The line before a start has the smallest and the largest batch, and lengths where they change."""
+    ramp = planned([{"until": "10K samples", "global_batch_size": 16}, {}])
+    assert header_lines(plan=ramp, directory="RUN")[1] == "plan    2 stages of 16 to 256 sequences"
+    longer = planned([{"until": "10K samples", "sequence_length": 512}, {}])
+    assert header_lines(plan=longer, directory="RUN")[1] == "plan    2 stages of 512 to 1,024 tokens"

@@ -8,6 +8,7 @@ from itertools import pairwise
 from launcher.errors import Problem
 from launcher.planning.model import sequence_tokens
 from launcher.planning.scaling import rule_of
+from launcher.planning.stages.handed_over import handed_over_problems
 from launcher.planning.stages.parts import StagePart
 from launcher.planning.stages.written import changes_length, counts_tokens
 from launcher.spec.recipe import Recipe
@@ -24,6 +25,7 @@ def stage_remarks(
         *_rate(recipe, parts),
         *_clock(recipe),
         *_both_grow(parts),
+        *handed_over_problems(recipe=recipe, batches=tuple(part.batch for part in parts)),
     )
 
 
