@@ -8,7 +8,6 @@ from launcher.errors import Problem
 from launcher.planning.model import sequence_tokens
 from launcher.planning.origins import default, derived, written_or
 from launcher.planning.reference import Ratio, Reference, reference_of
-from launcher.planning.scaled_far import far_problems
 from launcher.planning.scaling import ALPHA, Rule, critical_batch_tokens, rule_of, scale_at
 from launcher.planning.solved import Solved
 from launcher.planning.words import as_written
@@ -75,6 +74,8 @@ def _scaled(*, recipe: Recipe, batch: int, reference_rate: float) -> Solved[Rate
         ratio=scale.ratio,
         reason=_reason(recipe, scale.ratio, reference),
     )
+    from launcher.planning.scaled_far import far_problems
+
     problems = far_problems(recipe=recipe, batch=batch, scale=scale, reference_rate=reference_rate)
     return Solved(value=rate, problems=problems, origins=_origins(recipe, rate, scale.ratio))
 

@@ -6,7 +6,6 @@ import math
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
-from launcher.planning.laws.step_law import batch_tokens
 from launcher.planning.reference import Ratio, batch_ratio, reference_of
 from launcher.planning.yardstick import run_tokens
 from launcher.spec.recipe import Recipe
@@ -139,5 +138,7 @@ def critical_batch_tokens(recipe: Recipe) -> Fraction | None:
     written = scaling.critical_batch_tokens if isinstance(scaling, Scaling) else None
     if written != "auto":
         return None if written is None else written.number
+    from launcher.planning.laws.step_law import batch_tokens
+
     total = run_tokens(recipe)
     return None if total is None else Fraction(batch_tokens(tokens=float(total)))
