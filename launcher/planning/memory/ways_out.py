@@ -110,8 +110,7 @@ def _ways(asked: _Asked) -> Iterator[_Way]:
 
 def _together(asked: _Asked, ways: list[_Way]) -> _Tried | None:
     """The fewest leading ways that keep the gradient and together fit, each with the value that saves most."""
-    ways = [way for way in ways if _is_exact(asked, way)]
-    furthest = {tuple(path for path, _ in way.keys): way for way in ways}
+    furthest = {tuple(path for path, _ in way.keys): way for way in ways if way.keeps == _EXACT}
     keys: dict[str, object] = {}
     changes: list[str] = []
     for paths, way in furthest.items():
@@ -123,12 +122,6 @@ def _together(asked: _Asked, ways: list[_Way]) -> _Tried | None:
         if tried is not None:
             return tried if len(changes) > 1 else None  # one alone is offered already
     return None
-
-
-def _is_exact(asked: _Asked, way: _Way) -> bool:
-    """Whether a way keeps the gradient; another micro-batch of a batch-coupled model does not."""
-    splits = way.keys[0][0] == "micro_batch_size" and coupled_names(asked.recipe)
-    return way.keeps == _EXACT and not splits
 
 
 def _tried(asked: _Asked, way: _Way) -> _Tried | None:
