@@ -200,9 +200,13 @@ def _refusal(*, recipe: Recipe, cluster: Cluster, parts: Parts, problems: tuple[
 
 
 def _ways_out(*, recipe: Recipe, cluster: Cluster, parts: Parts) -> tuple[Alternative, ...]:
-    layout, size = parts.layout.value, parts.global_batch.value
-    if layout is None or size is None or parts.batch.value is not None:
+    layout, size, batch = parts.layout.value, parts.global_batch.value, parts.batch.value
+    if layout is None or size is None:
         return ()
+    if batch is not None:
+        from launcher.planning.coupling.refused import ways_to_more_samples
+
+        return ways_to_more_samples(recipe=recipe, cluster=cluster, batch=batch)
     from launcher.planning.alternatives import find_alternatives
 
     return find_alternatives(recipe=recipe, cluster=cluster, layout=layout, global_batch_size=size)
