@@ -22,6 +22,7 @@ from launcher.planning.rescaling import (
     weight_decay_timescale,
 )
 from launcher.planning.solved import Solved
+from launcher.planning.yardstick import run_tokens
 from launcher.spec.plan import OptimizerPlan
 from launcher.spec.recipe import Recipe
 
@@ -53,7 +54,7 @@ def solve_optimizer(
     written = optimizer_plan(recipe)
     if global_batch_size is None:
         return Solved(value=written)
-    total_steps = None if total_samples is None else total_samples / global_batch_size
+    total_steps = _steps_at(recipe, batch=global_batch_size, total_samples=total_samples)
     kappa = kappa_of(recipe, global_batch_size=global_batch_size)
     problems = rescale_problems(recipe=recipe, kappa=kappa)
     if _refuses(problems):
@@ -81,6 +82,14 @@ def second_moment_at(recipe: Recipe, *, global_batch_size: int | Fraction) -> fl
         return written.betas[1]
     betas = _betas(recipe, written, kappa).get("betas")
     return written.betas[1] if betas is None else float(betas.value[1])
+
+
+def _steps_at(recipe: Recipe, *, batch: int, total_samples: Fraction | None) -> Fraction | None:
+    """Steps of this batch that the run's data are worth, D / B: in tokens where stages change what a sample is."""
+    length, tokens = sequence_tokens(recipe), run_tokens(recipe)
+    if recipe.stages and length is not None and tokens is not None:
+        return tokens / (batch * length)
+    return None if total_samples is None else total_samples / batch
 
 
 def _refuses(problems: tuple[Problem, ...]) -> bool:

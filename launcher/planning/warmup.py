@@ -136,6 +136,8 @@ def _two_conventions(recipe: Recipe, yardstick: Yardstick) -> tuple[Problem, ...
         name: _kept(name, written=written, recipe=recipe, yardstick=yardstick)
         for name in _conventions(recipe, yardstick)
     }
+    if len(set(kept.values())) == 1:
+        return ()
     return (
         Problem(
             code="warmup-conventions-differ",
@@ -165,7 +167,7 @@ def _kept(keeps: str, *, written: Amount, recipe: Recipe, yardstick: Yardstick) 
     samples = kept_in(keeps, written=written, recipe=recipe, yardstick=yardstick)
     if samples is None:
         return None
-    steps = samples / yardstick.batch
-    return _Kept(
-        math.ceil(yardstick.clock.read(samples, wanted="steps") if yardstick.clock else steps), samples
-    )
+    if yardstick.clock is not None:
+        steps = yardstick.clock.read(samples, wanted="steps")
+        return _Kept(math.ceil(steps), yardstick.clock.read(samples, wanted="samples"))
+    return _Kept(math.ceil(samples / yardstick.batch), samples)

@@ -7,7 +7,9 @@ from plan_of import amount, codes, errors, only, plan_of, refusal_of, severities
 
 from launcher.engines.formats.deepspeed_optimizer import optimizer_block
 from launcher.spec.launch import Launch
+from launcher.spec.recipe import Stage
 from launcher.spec.training import Optimizer, Rescale, Schedule
+from launcher.units import parse_amount
 
 close = pytest.approx
 LONG = Schedule(length=amount("1000 steps"))
@@ -82,6 +84,18 @@ def test_no_timescale_without_a_length_or_without_decoupled_weight_decay():
     written = plan_of(optimizer=Optimizer(weight_decay=0.1, learning_rate=1e-3), schedule=LONG).optimizer
     assert written.weight_decay_timescale == close(1 / (1e-3 * 0.1 * 1000))
     assert written.reference_timescale is None
+
+
+def test_the_timescale_of_a_ramp_is_counted_in_tokens():
+    """Stages of other batches and lengths do not change D: 10 M tokens of steps of 256 x 1024."""
+    optimizer = Optimizer(learning_rate=1e-3, weight_decay=0.1)
+    stages = (
+        Stage(until=parse_amount("5M tokens", kind="ramp"), global_batch_size=64, sequence_length=512),
+        Stage(),
+    )
+    keys = {"optimizer": optimizer, "schedule": Schedule(length=amount("10M tokens"))}
+    alone, ramp = (plan_of(**keys, stages=each).optimizer.weight_decay_timescale for each in ((), stages))
+    assert ramp == alone == close(256 * 1024 / (1e-3 * 0.1 * 10e6))
 
 
 def test_an_average_of_the_weights_always_follows():

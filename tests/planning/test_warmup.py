@@ -10,7 +10,9 @@ from plan_of import amount, codes, count, only, plan_of, refusal_of
 from launcher.planning.learning_rate import learning_rate_at
 from launcher.planning.warmup import auto_warmup_steps, who_keeps
 from launcher.spec.launch import Launch
+from launcher.spec.recipe import Stage
 from launcher.spec.training import Data, Optimizer, Rescale, Schedule
+from launcher.units import Amount, parse_amount
 
 RATE = Optimizer(learning_rate=1e-3)
 
@@ -150,6 +152,36 @@ def test_nothing_is_asked_where_there_is_no_question(warmup, keeps, optimizer):
     assert "warmup-conventions-differ" not in codes(warmed(warmup, keeps=keeps, optimizer=optimizer))
 
 
+STAGES = (
+    Stage(until=parse_amount("64000 samples", kind="ramp"), global_batch_size=64),
+    Stage(global_batch_size=256),
+)
+
+
+@pytest.mark.parametrize(("keeps", "steps"), [("samples", 500), ("steps", 1000), ("tokens", 500)])
+def test_what_is_kept_through_a_ramp(keeps, steps):
+    """Tuned at 32 sequences for 1000 steps: 32,000 samples are 500 steps of the ramp's first stage of 64."""
+    tuned = Optimizer(reference_learning_rate=1e-3, reference_batch_size=32)
+    rate = warmed("1000 steps", keeps=keeps, optimizer=tuned, stages=STAGES).learning_rate
+    assert (rate.warmup_steps, rate.warmup_samples) == (steps, steps * 64)
+
+
+def test_the_note_counts_through_a_ramp():
+    """2000 steps are the 1000 of 64 and 1000 more of 256; 32 x 2000 samples lie inside the first stage."""
+    tuned = Optimizer(reference_learning_rate=1e-3, reference_batch_size=32)
+    samples, steps = only(
+        warmed("2000 steps", optimizer=tuned, stages=STAGES), "warmup-conventions-differ"
+    ).because
+    assert samples.endswith(": 1000 steps, 64000 samples")
+    assert steps.endswith(": 2000 steps, 320000 samples")
+
+
+def test_conventions_that_agree_are_no_question():
+    """A ramp that begins at the reference batch and warms up inside it: all of them give the same."""
+    tuned = Optimizer(reference_learning_rate=1e-3, reference_batch_size=64)
+    assert "warmup-conventions-differ" not in codes(warmed("500 steps", optimizer=tuned, stages=STAGES))
+
+
 @pytest.mark.parametrize("engine", ["torchrun", "deepspeed", "accelerate"])
 @pytest.mark.parametrize("runtime", [True, False])
 @pytest.mark.parametrize("warmup", ["4 steps", "auto", "1 samples", "0 steps"])
@@ -207,6 +239,4 @@ def test_one_amount_in_every_unit_is_one_warmup(batch, length, steps, epoch):
 
 def _exactly(number, unit):
     """An amount that decimals may not spell."""
-    from launcher.units import Amount
-
     return Amount(number=number, unit=unit, text=f"{float(number)} {unit}")
