@@ -12,6 +12,7 @@ from launcher.planning.noise.estimators import Squares
 from launcher.planning.noise.moments import Moments
 from launcher.planning.stages.ledger import step_at
 from launcher.runtime.noise import NoiseMeter, group_sizes
+from launcher.runtime.noise_ddp import TorchReader
 from launcher.runtime.noise_gradients import square_sum
 from launcher.runtime.steps import Step
 
@@ -135,13 +136,13 @@ def test_a_last_step_that_is_one_micro_batch_is_left_out(start):
 class Half:
     """A reader of a rank that is not alone, with gradients as told."""
 
-    joint = False
+    joint, whole = False, None
 
     def accumulated(self):
         return 3.0
 
     def averaged(self, *, clips):
-        return None
+        return self.whole
 
     def loss_scale(self):
         return 8.0
@@ -195,6 +196,15 @@ def test_the_loss_scale_is_undone(meter):
     assert found.moments.trace == pytest.approx((small - 1) / (1 / 4 - 1 / 12))
 
 
+def test_the_loss_scale_is_undone_in_the_large_gradient(meter):
+    """Where the reader tells its square, it is scaled too; the norm of a clipping is not."""
+    found, plan = meter()
+    found._reader.whole = 2.0 * 64
+    pass_one(found, plan, 1, norm=None)
+    small = 3.0 * (12 / 4) ** 2 / 64
+    assert found.moments.trace == pytest.approx((small - 2.0) / (1 / 4 - 1 / 12))
+
+
 @pytest.mark.parametrize(
     "how",
     [
@@ -228,6 +238,23 @@ def test_groups_of_a_step(plan_of):
     assert group_sizes(batch, way="micro-batches", size=13) == (4, 4)
     assert group_sizes(batch, way="ranks", size=13) == (8, 5)
     assert group_sizes(batch, way="ranks", size=3) == (3, 0)
+
+
+def test_a_parameter_that_is_averaged_unseen():
+    """What holds a gradient and takes no part in the last backward is averaged too: nothing is told then."""
+    import torch
+
+    first, second = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    reader = TorchReader(torch.nn.ModuleList([first, second]))
+    inputs = torch.ones(1, 2)
+    (first(inputs) + second(inputs)).sum().backward()
+    reader.watch()
+    (first(inputs) + second(inputs)).sum().backward()
+    assert float(reader.own()) == pytest.approx(float(reader.accumulated()))
+    reader.watch()
+    first(inputs).sum().backward()
+    assert reader.own() is None
+    assert not reader._handles
 
 
 def test_squares_of_any_format():

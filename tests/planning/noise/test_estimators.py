@@ -69,6 +69,17 @@ def test_two_groups_are_a_product(pairs):
     assert found.gradient_square == pytest.approx(sum(x * y for x, y in pairs), abs=1e-9 * (1 + sum(squares)))
 
 
+def test_groups_that_weigh_more_than_their_share():
+    """Q is the mean square of tokens per sequence over the batch's, by sequences: 2 of 2 tokens and 3 of 3 in 10 of 2.4."""
+    found = squares_of_groups(
+        squares=[1.0, 2.0], sizes=[2, 3], big=0.5, big_size=10, weights=[4, 9], total_weight=24
+    )
+    assert found.weight_square == pytest.approx((2 * 2.0**2 + 3 * 3.0**2) / 5 / 2.4**2)
+    assert found.small == pytest.approx(1.6)
+    assert found.small_size == 2.5
+    assert found.information == pytest.approx(1 - found.weight_square / 4)
+
+
 def drawn(*, groups, whole, weights, correlation, seed):
     """Means over many batches of signal, noise, information and the batch's own trace.
 
