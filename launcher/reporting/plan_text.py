@@ -193,8 +193,10 @@ def _next_step(plan: RunPlan, recipe: Recipe, recipe_path: str) -> str:
     """What can really be done with this plan."""
     if plan.verdict == "does-not-fit":
         return f"batchwright plan {recipe_path} --set ...: one of the ways out"
-    if unsupported(recipe):
-        return "it can be planned and not yet be run: see the keys that are not used yet"
+    if refused := unsupported(recipe):
+        later = all(problem.code == "not-yet-supported" for problem in refused)
+        seen = "the keys that are not used yet" if later else f"{refused[-1].code} above"
+        return f"it can be planned and not yet be run: see {seen}"
     if plan.launch.script is None and plan.launch.module is None:
         return "write launch.script, then batchwright run"
     if plan.layout.num_nodes > 1 and plan.launch.executor == "local":

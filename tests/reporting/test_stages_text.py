@@ -101,3 +101,13 @@ def test_a_run_with_stages_is_announced_by_its_spans():
     assert header_lines(plan=ramp, directory="RUN")[1] == "plan    2 stages of 16 to 256 sequences"
     longer = planned([{"until": "10K samples", "sequence_length": 512}, {}])
     assert header_lines(plan=longer, directory="RUN")[1] == "plan    2 stages of 512 to 1,024 tokens"
+
+
+def test_what_can_be_done_with_stages_that_cannot_be_run():
+    """Without the runtime the plan points to the remark that says so."""
+    written = {**NUMBERS, "cluster": {"devices_per_node": 2}, "stages": "0:16 10K:256"}
+    recipe = load_recipe(written)
+    lines = plan_text(
+        plan=plan(recipe, environ={}), recipe=recipe, recipe_path="r.yaml", glyphs=glyphs_for("ascii")
+    )
+    assert "next    it can be planned and not yet be run: see stages-need-the-runtime above" in lines

@@ -11,7 +11,8 @@ from launcher.errors import Problem
 from launcher.planning.batch import solve_global_batch
 from launcher.planning.model import sequence_tokens
 from launcher.planning.solved import Solved
-from launcher.planning.stages.timeline import Course, Leg, Part, StageClock, Unit, lay_out
+from launcher.planning.stages.mark_problems import mark_problems, no_end, whole_everywhere
+from launcher.planning.stages.timeline import Course, Part, StageClock, Unit, lay_out
 from launcher.planning.stages.whole_sequences import longest_length
 from launcher.spec.cluster import Cluster
 from launcher.spec.launch import Launch
@@ -93,7 +94,10 @@ def stage_recipes(recipe: Recipe) -> Solved[tuple[StageRecipe, ...]]:
         )
         problems += [made.located(problem) for problem in size.problems]
         found.append(made)
-    problems = [*few(tuple(problems)), *_mark_problems(tuple(found))]
+    problems = [
+        *whole_everywhere(recipe, tuple(found), few(tuple(problems))),
+        *mark_problems(tuple(found)),
+    ]
     if problems:
         return Solved(value=None, problems=tuple(problems))
     return Solved(value=tuple(found))
@@ -110,7 +114,7 @@ def solve_clock(*, recipe: Recipe, stages: tuple[StageRecipe, ...]) -> Solved[St
     )
     bad = [place for place, leg in enumerate(legs) if leg.steps is not None and leg.steps < 1]
     if bad:  # what comes after the first one cannot be counted
-        return Solved(value=None, problems=(_no_end(stages, bad[0], legs[bad[0]]),))
+        return Solved(value=None, problems=(no_end(stages, bad[0], legs[bad[0]]),))
     clock = StageClock(
         course=Course(legs),
         sequence_length=sequence_tokens(recipe) if counts_tokens(recipe) else None,
@@ -182,77 +186,3 @@ def _marks(marks: Mapping[str, Mark], path: str, keys: set[str]) -> Mapping[str,
 
 def _own_keys(stage: Stage) -> set[str]:
     return {item.name for item in fields(stage) if getattr(stage, item.name) is not None}
-
-
-def _mark_problems(stages: tuple[StageRecipe, ...]) -> list[Problem]:
-    """What is wrong with the marks alone: absent in the middle, without a length to count tokens in, out of order."""
-    found, before = [], dict[str, StageRecipe]()
-    for stage in stages:
-        if stage.end is None:
-            if stage.number < stage.count:
-                found.append(_without_end(stage))
-            continue
-        amount, unit = stage.end
-        earlier = before.get(unit)
-        if unit == "tokens" and any(sequence_tokens(each.recipe) is None for each in stages):
-            found.append(_without_length(stage))
-        elif earlier is not None and earlier.end is not None and amount <= earlier.end[0]:
-            found.append(_out_of_order(stage, earlier))
-        before[unit] = stage
-    return found
-
-
-def _without_end(stage: StageRecipe) -> Problem:
-    return Problem(
-        code="stage-without-end",
-        path=f"{stage.path}.until",
-        message=f"`{stage.path}.until` is missing: stage {stage.number} of {stage.count} is not the last one",
-        hint="write until: 250B tokens, or until: 1M samples, counted from the start of the run",
-    )
-
-
-def _without_length(stage: StageRecipe) -> Problem:
-    return Problem(
-        code="tokens-need-sequence-length",
-        path=f"{stage.path}.until",
-        message=f"`{stage.path}.until: {stage.written.until}` cannot become samples: `sequence_length` is absent",
-        hint="write sequence_length, or until in samples",
-    )
-
-
-def _out_of_order(stage: StageRecipe, earlier: StageRecipe) -> Problem:
-    return Problem(
-        code="stages-out-of-order",
-        path=f"{stage.path}.until",
-        message=f"`{stage.path}.until: {stage.written.until}` is not past `{earlier.path}.until: "
-        f"{earlier.written.until}`; expected marks in order, counted from the start of the run",
-        hint="put the stages in order, or add what comes before to the mark",
-    )
-
-
-def _no_end(stages: tuple[StageRecipe, ...], place: int, leg: Leg) -> Problem:
-    stage, earlier = stages[place], stages[place - 1]
-    if leg.steps != 0:
-        return _inside_a_sequence(stage, stages[place + 1], leg)
-    return Problem(
-        code="stage-holds-no-step",
-        path=f"{stage.path}.until",
-        message=f"`{stage.path}.until: {stage.written.until}`: stage {stage.number} of {stage.count} holds no step",
-        because=(
-            f"stage {earlier.number} ends after {leg.samples_before} samples and {leg.tokens_before} tokens",
-        ),
-        hint=f"drop stage {stage.number}, or end it later",
-    )
-
-
-def _inside_a_sequence(stage: StageRecipe, following: StageRecipe, leg: Leg) -> Problem:
-    length = sequence_tokens(following.recipe)
-    return Problem(
-        code="stage-ends-inside-a-sequence",
-        path=f"{stage.path}.until",
-        message=f"stage {stage.number} of {stage.count} never ends where a sequence of {length} tokens begins",
-        because=(
-            f"it starts after {leg.tokens_before} tokens and takes {leg.per_step('tokens')} in each step",
-        ),
-        hint=f"use another batch in stage {stage.number}, or start it at a multiple of {length} tokens",
-    )

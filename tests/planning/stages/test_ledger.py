@@ -1,5 +1,6 @@
 """The ledger of a staged run: every sample and every token in exactly one step, whatever the stages."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import given
@@ -73,7 +74,12 @@ def planned(keys):
         return plan_of(**keys)
     except PlanError as error:
         found = {problem.code for problem in error.problems if problem.severity == "error"}
-    assert found <= {"stage-holds-no-step", "stage-ends-inside-a-sequence", "batch-larger-than-data"}
+    assert found <= {
+        "stage-holds-no-step",
+        "stage-ends-inside-a-sequence",
+        "batch-larger-than-data",
+        "decay-longer-than-run",
+    }
     return None
 
 
@@ -169,3 +175,43 @@ def test_the_warmup_ends_with_its_step(keys):
             continue
         count = clock_count(schedule, samples=step.samples_after, tokens=step.tokens_after)
         assert (count >= schedule.warmup_samples) == (number == plan.learning_rate.warmup_steps)
+
+
+@given(staged_recipes(), st.integers(0, 400), st.sampled_from(["steps", "samples", "tokens"]))
+def test_the_decay_is_the_last_part_of_the_run(keys, number, unit):
+    """A wsd decay of so many steps, samples or tokens begins where exactly so many are left, through all stages."""
+    schedule = replace(
+        keys["schedule"],
+        decay="wsd",
+        decay_length=exactly(number, unit),
+        warmup=None,
+        final_learning_rate_ratio=0.0,
+    )
+    plan = planned({**keys, "schedule": schedule, "optimizer": Optimizer(learning_rate=1.0)})
+    if plan is None or keys["schedule"].length is None or keys["schedule"].length.unit != unit:
+        return
+    rates = plan.learning_rate.schedule
+    left = rates.total_samples - rates.decay_samples
+    taken = {"steps": 0, "samples": 0, "tokens": 0}
+    for at in range(1, plan.data["total_steps"] + 1):
+        step = step_at(plan, at)
+        after = clock_count(rates, samples=step.samples_after, tokens=step.tokens_after)
+        taken = {"steps": at, "samples": step.samples_after, "tokens": step.tokens_after}
+        assert (after <= left) == (taken[unit] <= keys["schedule"].length.number - number)
+
+
+@given(staged_recipes(), st.integers(1, 60), st.sampled_from(["steps", "samples", "tokens"]))
+def test_what_a_warmup_keeps(keys, steps, keeps):
+    """N steps at the reference batch are N steps, N batches of samples or N batches of tokens, through all stages."""
+    schedule = replace(keys["schedule"], warmup=exactly(steps, "steps"), warmup_keeps=keeps)
+    rates = Optimizer(reference_learning_rate=1.0, reference_batch_size=7)
+    plan = planned({**keys, "schedule": schedule, "optimizer": rates})
+    if plan is None:
+        return
+    kept = {"steps": steps, "samples": steps * 7, "tokens": steps * 7 * 32}[keeps]
+    for number in {plan.learning_rate.warmup_steps, plan.learning_rate.warmup_steps - 1}:
+        step = step_at(plan, number)
+        if step is None or step.is_last:
+            continue
+        taken = {"steps": number, "samples": step.samples_after, "tokens": step.tokens_after}
+        assert (taken[keeps] >= kept) == (number == plan.learning_rate.warmup_steps)

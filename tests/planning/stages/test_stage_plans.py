@@ -55,16 +55,24 @@ def test_tokens_per_step_stay_through_all_lengths():
 
 
 def test_tokens_that_are_no_whole_sequences_of_a_stage():
-    """24,576 tokens are 24 sequences of 1024 and none of 10,000: the stage is refused with the nearest exact values."""
+    """24,576 tokens are 24 sequences of 1024 and no whole ones of 640 or 2560: the nearest exact in all are named."""
     error = refusal_of(
         devices=2,
-        stages=(Stage(until=mark("1M tokens"), sequence_length=10_000), Stage()),
+        stages=(
+            Stage(until=mark("1M tokens"), sequence_length=640),
+            Stage(until=mark("2M tokens"), sequence_length=2560),
+            Stage(),
+        ),
         global_batch_tokens=count("24576"),
     )
-    problem = only(error, "batch-tokens-not-whole")
-    assert problem.path == "stages.0"
-    assert problem.message.startswith("stage 1 of 2: ")
-    assert problem.hint == "use 20000 or 30000"
+    first, second = (problem for problem in error.problems if problem.code == "batch-tokens-not-whole")
+    assert (first.path, second.path) == ("stages.0", "stages.1")
+    assert first.message.startswith(
+        "stage 1 of 3: `global_batch_tokens: 24576` is not a whole number of sequences"
+    )
+    assert first.hint == second.hint == "write global_batch_tokens: 20480 or 25600, whole in every stage"
+    for tokens in (20480, 25600):
+        assert {tokens % length for length in (640, 1024, 2560)} == {0}
 
 
 def test_sequences_stay_where_sequences_are_written():
