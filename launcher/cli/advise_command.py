@@ -127,12 +127,13 @@ def _advise_recipe(arguments: argparse.Namespace, around: Surroundings) -> int:
 
 def _advise_run(arguments: argparse.Namespace, around: Surroundings, directory: Path) -> int:
     from launcher.handoff.afterwards.run_record import read_run
-    from launcher.planning.laws.candidates import candidates_of, earlier
+    from launcher.planning.laws.candidates import candidates_of, earlier, with_batch_at
     from launcher.planning.noise.report import noise_report
     from launcher.reporting.noise_text import read_noise
 
     entries = read_noise(directory)
-    report = noise_report(entries=entries, plan=read_run(directory).plan)
+    step = next((entry.get("step") for entry in reversed(entries) if "noise_scale" in entry), None)
+    report = noise_report(entries=entries, plan=with_batch_at(read_run(directory).plan, step=step))
     found = candidates_of(report)
     if arguments.json:
         from launcher.spec.plain import to_plain

@@ -269,7 +269,7 @@ def test_a_mixture_counts_active_parameters(recipe):
     assert "of a mixture the active parameters are counted" in laws["Step Law"]["remarks"][-1]
 
 
-def run_folder(path, *entries):
+def run_folder(path, *entries, **more):
     """The folder of a run of 2 ranks x micro-batch 8 with these lines of noise."""
     keys = {
         **SMALL,
@@ -278,6 +278,7 @@ def run_folder(path, *entries):
         "cluster": {"devices_per_node": 2, "device": "cpu"},
         "schedule": {"length": "9 steps"},
         "launch": {"script": "train.py", "runtime": True},
+        **more,
     }
     path.mkdir(parents=True)
     found = plan(load_recipe(keys))
@@ -315,6 +316,17 @@ def test_a_runs_noise_becomes_batches(tmp_path):
     assert "160 sequences (95 %: 130 to 200)" in out
     assert "SGD noise, not Adam-preconditioned" in out
     assert "this run" in out
+
+
+def test_a_run_in_stages_is_in_one_of_them(tmp_path):
+    """Costs are beside the batch that the run had when it was measured: 32 to step 10, 64 after it."""
+    stages = [{"until": "320 samples", "global_batch_size": 32}, {"global_batch_size": 64}]
+    keys = {"stages": stages, "schedule": {"length": "500 steps"}}
+    for step, current in ((10, 32), (11, 64), (400, 64)):
+        folder = run_folder(tmp_path / str(step), {**MEASURED, "step": step}, **keys)
+        report = json.loads(advise(folder, "--json")[1])
+        assert [each["global_batch_size"] for each in report["candidates"] if each["data"] == 1] == [current]
+        assert report["present"]["global_batch_size"] == current
 
 
 def test_what_is_not_resolved_is_not_advised(tmp_path):

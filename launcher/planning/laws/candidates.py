@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from launcher.planning.noise.band import cost_of, legal_size
+from launcher.planning.stages.ledger import stages_of, step_at
+from launcher.spec.plan import RunPlan
 
-__all__ = ["FACTORS", "Candidate", "candidates", "candidates_of", "earlier"]
+__all__ = ["FACTORS", "Candidate", "candidates", "candidates_of", "earlier", "with_batch_at"]
 
 FACTORS = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Of the noise scale: at 0.2 a batch takes 20 % more data than the smallest one would, at 5 six times as much."""
@@ -62,6 +64,12 @@ def candidates_of(report: Mapping[str, Any]) -> tuple[Candidate, ...]:
         multiple=report["multiple"],
         current=report["present"]["global_batch_size"],
     )
+
+
+def with_batch_at(plan: RunPlan, *, step: int | None) -> RunPlan:
+    """The plan with the batch of the stage that an optimizer step belongs to, numbered from 1."""
+    planned = None if step is None else step_at(plan, step)
+    return plan if planned is None else replace(plan, batch=stages_of(plan)[planned.stage].batch)
 
 
 def earlier(entries: Sequence[Mapping[str, Any]], *, points: int = 3) -> tuple[tuple[int, float], ...]:
