@@ -40,7 +40,8 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "train without stages, or without model.carry_state",
     ),
     "state-needs-whole-epochs": CodeInfo(
-        "with carried state an epoch has to be a whole number of steps", "write the data.num_samples of the hint"
+        "with carried state an epoch has to be a whole number of steps",
+        "write the data.num_samples of the hint",
     ),
     # stages
     "bad-ramp": CodeInfo(
@@ -94,7 +95,8 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "name a YAML file, or the folder that `batchwright run` printed",
     ),
     "last-stage-ends": CodeInfo(
-        "the last stage has an end that is not the end of the run", "drop its until, or make it the length of the run"
+        "the last stage has an end that is not the end of the run",
+        "drop its until, or make it the length of the run",
     ),
     "stage-not-reached": CodeInfo(
         "the run is over before a stage begins", "train longer, or drop the stages that are not reached"
@@ -115,14 +117,20 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "the learning rate goes by samples although stages change their length", "drop schedule.clock"
     ),
     "two-ramps": CodeInfo(
-        "batch and sequence length grow in one run, so that the first steps hold few tokens", "grow one of them"
+        "batch and sequence length grow in one run, so that the first steps hold few tokens",
+        "grow one of them",
+    ),
+    "lengths-need-one-stream": CodeInfo(
+        "stages change the sequence length of data that are not one row of tokens",
+        "pack the data, or train each length by a recipe of its own",
     ),
     "lengths-out-of-step": CodeInfo(
         "stages read the data in pieces of their longest sequence, and another length does not divide it",
         "use lengths that divide the longest",
     ),
     "placeholder-of-one-batch": CodeInfo(
-        "an argument of the script is filled in once, and stages change the number", "let the script read step.batch"
+        "an argument of the script is filled in once, and stages change the number",
+        "let the script read step.batch",
     ),
     "interval-of-one-batch": CodeInfo(
         "an interval in samples, tokens or epochs becomes steps of one batch, and stages have others",
@@ -133,7 +141,8 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "use launcher.runtime in the script, and write launch.runtime: true",
     ),
     "stages-need-data-parallel": CodeInfo(
-        "the runtime changes the batch of data-parallel ranks only", "use parallel.data alone, or one run per stage"
+        "the runtime changes the batch of data-parallel ranks only",
+        "use parallel.data alone, or one run per stage",
     ),
     "stage-needs-a-restart": CodeInfo(
         "a stage changes what a running job cannot change: model, machines, engine, optimizer, precision and the like",

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from launcher.errors import Problem
 from launcher.planning.layout import axes_of
 from launcher.planning.stages.whole_sequences import length_out_of_step
-from launcher.spec.recipe import Recipe, Stage
+from launcher.spec.recipe import EncoderDecoderLength, Recipe, Stage
 
 __all__ = ["IN_ONE_JOB", "stage_limits", "stage_warnings"]
 
@@ -26,7 +26,7 @@ def stage_limits(recipe: Recipe) -> tuple[Problem, ...]:
     """Why the stages of a recipe can be planned and not be run; empty where they can, or where there are none."""
     if not recipe.stages:
         return ()
-    parts = (_without_runtime, _other_owner, _other_axes, _restarts, _odd_lengths)
+    parts = (_without_runtime, _other_owner, _other_axes, _restarts, _odd_lengths, _several_streams)
     return tuple(problem for part in parts for problem in part(recipe))
 
 
@@ -94,6 +94,23 @@ def _odd_lengths(recipe: Recipe) -> tuple[Problem, ...]:
         message=f"`sequence_length: {odd}` of stage {place + 1} does not divide the longest one, {longest}",
         because=("a shorter sequence is read as one of equal pieces of the longest",),
         hint=f"use a length that divides {longest}",
+    )
+    return (problem,)
+
+
+def _several_streams(recipe: Recipe) -> tuple[Problem, ...]:
+    """Data that are not one row of tokens cannot be cut at another length."""
+    lengths = {stage.sequence_length or recipe.sequence_length for stage in recipe.stages}
+    pairs = any(isinstance(length, EncoderDecoderLength) for length in lengths)
+    if len(lengths) == 1 or not (pairs or recipe.data.packing == "padded"):
+        return ()
+    what = "an encoder-decoder has two lengths" if pairs else "`data.packing: padded` keeps samples apart"
+    problem = Problem(
+        code="lengths-need-one-stream",
+        path="stages",
+        message=f"`stages` change sequence_length, and {what}; expected packed data of one row of tokens",
+        because=("a shorter stage reads the same tokens in pieces, so that none is lost or read twice",),
+        hint="keep one length, or end the recipe there and resume its checkpoint with a recipe of another length",
     )
     return (problem,)
 
