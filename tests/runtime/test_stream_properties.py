@@ -139,6 +139,26 @@ def test_the_rate_does_not_know_the_split(data):
     assert traces[0] == traces[1]
 
 
+@given(st.data(), st.integers(1, 20), st.integers(1, 6), st.integers(0, 5))
+def test_lanes_read_on_where_they_stopped(data, size, steps, left_over):
+    """With carried state each slot reads consecutive samples, from its start again in every epoch; none is read twice."""
+    num_samples = size * steps + min(left_over, size - 1)
+    model = replace(PLAN.model, others={"carry_state": True})
+    epochs = data.draw(st.integers(1, 3))
+    legs = [(steps * epochs, size, LONGEST)]
+    plan = replace(plan_with(data.draw, legs, num_samples=num_samples), model=model)
+    found = [read(plan, range(num_samples), step) for step in all_steps(plan)]
+    share = Share(plan, rank=0, dataset=range(num_samples))
+    assert [share.resets_state(step) for step in all_steps(plan)] == [
+        n % steps == 0 for n in range(steps * epochs)
+    ]
+    for epoch in range(epochs):
+        rows = found[epoch * steps : (epoch + 1) * steps]
+        assert sorted(index for row in rows for index in row) == list(range(size * steps))
+        for slot, reads in enumerate(zip(*rows, strict=True)):
+            assert list(reads) == list(range(slot * steps, (slot + 1) * steps))
+
+
 def test_a_stage_that_begins_inside_a_sequence_would_lose_tokens():
     """The properties can fail: three sequences of 4 tokens, then sequences of 6, which begin at a multiple of 6."""
     plan = staged(replace(PLAN, seed=5), [Leg(1, 4, 4, 1, 4), Leg(2, 2, 2, 1, 6)], ranks=1, num_samples=5)
