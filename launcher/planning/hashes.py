@@ -48,7 +48,7 @@ def semantics_hash(
             "scaling": _scaling(recipe),
         },
         "schedule": {
-            **_fields(recipe.schedule, without=("owner",)),
+            **_fields(recipe.schedule, without=("owner", "arguments")),
             "clock": "tokens" if counts_tokens(recipe) else "samples",
         },
         "stages": _stages(recipe),

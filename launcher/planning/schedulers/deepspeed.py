@@ -12,6 +12,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from launcher.planning.schedulers.numbers import is_number
+
 __all__ = ["DEFAULTS", "LAG", "LENGTH_AT_LEAST", "deepspeed_rate", "with_defaults", "wrong_arguments"]
 
 LAG = 2
@@ -47,7 +49,7 @@ def wrong_arguments(name: str, arguments: Mapping[str, Any]) -> list[tuple[str, 
         elif key == "warmup_type":
             if value not in _TYPES:
                 found.append((key, "DeepSpeed knows linear and log, and takes any other word for log"))
-        elif isinstance(value, bool) or not isinstance(value, int | float):
+        elif not is_number(value):
             found.append((key, "expected a number"))
         elif key.endswith("num_steps") and (not isinstance(value, int) or value < 1):
             found.append((key, "DeepSpeed takes an integer above 0"))

@@ -10,6 +10,7 @@ from launcher.planning.schedulers import deepspeed, trainer, transformers
 from launcher.planning.schedulers.accelerate import DUMMY, SPLIT, calls_per_step, from_dummy
 from launcher.planning.schedulers.compiling import Site, get_scheduler_arguments
 from launcher.planning.schedulers.drawing import lag_of, lengths_given
+from launcher.planning.schedulers.numbers import is_length
 from launcher.planning.schedulers.transformers import Lengths
 from launcher.spec.rates import CompiledSchedule
 
@@ -39,7 +40,7 @@ def with_arguments(
     if compiled.stack == "deepspeed":
         return _for_deepspeed(compiled, written, site=site)
     named = written.get(_NAME[compiled.stack], compiled.scheduler)
-    if named not in transformers.SPECIFIC:
+    if not isinstance(named, str) or named not in transformers.SPECIFIC:
         known = ", ".join(transformers.SPECIFIC)
         return Given(compiled, [(_NAME[compiled.stack], f"its rate must be a function of the step: {known}")])
     if compiled.stack == "trainer":
@@ -49,21 +50,24 @@ def with_arguments(
         wrong = [(key, f"expected one of {', '.join(allowed)}") for key in written if key not in allowed]
     wrong += _not_numbers(written, _NAME[compiled.stack], _KWARGS[compiled.stack], SPLIT)
     if wrong:
-        return Given(compiled, wrong)
+        return Given(compiled, list(dict(reversed(wrong)).items()))  # the first words about each
     result = _for_hugging_face(compiled, named, written, site=site)
     return Given(result, transformers.wrong_arguments(named, lengths_given(result), peak=peak))
 
 
-def with_block(compiled: CompiledSchedule, block: Mapping[str, Any], *, peak: float) -> Given:
+def with_block(compiled: CompiledSchedule, block: Any, *, peak: float) -> Given:
     """`launch.native.deepspeed.scheduler` instead of the compiled arguments: all that is not in it is DeepSpeed's own.
 
     "auto" is what a Trainer fills in: rates and lengths, and nothing else.
     Source: transformers@5.23.0 integrations/deepspeed.py:HfTrainerDeepSpeedConfig.trainer_config_process,
     trainer_config_finalize.
     """
-    if block.get("type") != compiled.scheduler or set(block) - {"type", "params"}:
-        return Given(compiled, [("type", f"expected {{type: {compiled.scheduler}, params: ...}}")])
-    written: Mapping[str, Any] = block.get("params") or {}
+    written = (block.get("params") or {}) if isinstance(block, Mapping) else None
+    if not isinstance(written, Mapping) or {**block, "params": 0} != {
+        "type": compiled.scheduler,
+        "params": 0,
+    }:
+        return Given(compiled, [("type", f"expected {{type: {compiled.scheduler}, params: {{...}}}}")])
     fills = {"warmup_min_lr": 0, "warmup_max_lr": peak}
     fills |= {key: compiled.arguments[key] for key in DUMMY if key in compiled.arguments}
     params = {key: fills.get(key, AUTO) if value == AUTO else value for key, value in written.items()}
@@ -90,7 +94,7 @@ def _for_deepspeed(compiled: CompiledSchedule, written: Mapping[str, Any], *, si
         wrong += [
             (key, "expected an integer above 0")
             for key, value in handed.items()
-            if isinstance(value, bool) or not isinstance(value, int) or value < (key == "total_num_steps")
+            if not isinstance(value, int) or not is_length(value) or value < (key == "total_num_steps")
         ]
         if wrong:
             return Given(compiled, wrong)
@@ -132,7 +136,7 @@ def _not_numbers(written: Mapping[str, Any], *others: str) -> list[tuple[str, st
     found = []
     for key, value in written.items():
         if key not in others:
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            if not is_length(value):
                 found.append((key, "expected a number of 0 or more"))
         elif key == SPLIT and not isinstance(value, bool):
             found.append((key, "expected true or false"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from launcher.planning.schedulers.compiling import Site, able_owners, compiled_s
 from launcher.planning.schedulers.drawing import compiled_rate
 from launcher.planning.schedulers.given import Given, with_arguments, with_block
 from launcher.planning.schedulers.origins import compiled_origins
-from launcher.planning.schedulers.places import place_problems
+from launcher.planning.schedulers.places import no_rate_problems, place_problems
 from launcher.planning.schedulers.problems import argument_problems, curve_problem, no_such_shape
 from launcher.planning.solved import Solved
 from launcher.spec.plan import LayoutPlan
@@ -39,7 +38,7 @@ def solve_learning_rate(
 ) -> Solved[LearningRatePlan]:
     """The block, with the curve that its owner will draw; nothing where one of its parts could not be solved."""
     if rate is None or timeline is None or global_batch_size is None:
-        return Solved(value=None)
+        return Solved(value=None, problems=no_rate_problems(recipe))
     planned = learning_rate_plan(
         recipe=recipe, rate=rate, timeline=timeline, global_batch_size=global_batch_size
     )
@@ -101,7 +100,7 @@ def _owned(
 def _given(recipe: Recipe, compiled: CompiledSchedule, asked: Asked, site: Site) -> tuple[str, Given]:
     """What the recipe hands to the stack itself, and where that stands."""
     path, result = "schedule.owner", Given(compiled, [])
-    block: Mapping[str, Any] | None = recipe.launch.native.deepspeed.get("scheduler")
+    block: Any = recipe.launch.native.deepspeed.get("scheduler")
     if block is not None and compiled.stack == "deepspeed":
         path, result = _BLOCK, with_block(compiled, block, peak=asked.peak)
     if recipe.schedule.arguments and not result.wrong:

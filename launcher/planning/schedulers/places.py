@@ -9,7 +9,7 @@ from launcher.planning.schedulers.problems import owner_problem
 from launcher.spec.plan import LayoutPlan
 from launcher.spec.recipe import Recipe
 
-__all__ = ["place_problems"]
+__all__ = ["no_rate_problems", "place_problems"]
 
 _RUNTIME = "write launch.runtime: true and schedule.owner: runtime"
 
@@ -23,6 +23,15 @@ def place_problems(*, recipe: Recipe, layout: LayoutPlan, owner: str) -> tuple[P
         *_of_log(recipe, owner),
         *(() if is_compiled(owner) else _idle_arguments(recipe, owner)),
     )
+
+
+def no_rate_problems(recipe: Recipe) -> tuple[Problem, ...]:
+    """A stack that is to own the learning rate of a recipe that has none."""
+    owner, optimizer = recipe.schedule.owner, recipe.optimizer
+    if ":" not in owner or (optimizer.learning_rate or optimizer.reference_learning_rate) is not None:
+        return ()
+    message = f"`schedule.owner: {owner}` has nothing to draw: no learning rate is written"
+    return (owner_problem(message, hint="write optimizer.learning_rate"),)
 
 
 def _unknown(owner: str) -> tuple[Problem, ...]:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from launcher.planning.schedulers.numbers import is_length
 from launcher.planning.schedulers.transformers import Lengths
 
 __all__ = ["ARGUMENTS", "arguments_for", "lengths_of", "wrong_arguments"]
@@ -42,6 +43,9 @@ def lengths_of(arguments: Mapping[str, Any]) -> Lengths:
 
 def wrong_arguments(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Arguments of the Trainer that have nothing to do with its schedule, or no longer exist."""
+    whole = arguments.get("max_steps", 1)
+    if not isinstance(whole, int) or not is_length(whole) or whole < 1:
+        return [("max_steps", "expected an integer above 0")]
     words = {"warmup_ratio": "version 5 has none; write warmup_steps as an integer, which both versions read"}
     return [
         (key, words.get(key, f"expected one of {', '.join(ARGUMENTS)}"))

@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from launcher.planning.schedulers.numbers import is_length
+
 __all__ = ["SPECIFIC", "Lengths", "lengths_of", "scheduler_share", "wrong_arguments"]
 
 
@@ -59,6 +61,7 @@ def wrong_arguments(name: str, lengths: Lengths, *, peak: float) -> list[tuple[s
     known, given = SPECIFIC[name], lengths.specific
     found = [(key, f"{name} does not take it") for key in given if key not in known]
     found += [(key, "expected one of " + ", ".join(_SHAPES)) for key in _unknown_shapes(given)]
+    found += [(key, "expected a number of 0 or more") for key in _no_lengths(given)]
     if found:
         return found
     if name not in _ENDLESS and lengths.total is None and given.get("num_stable_steps") is None:
@@ -93,6 +96,12 @@ def scheduler_share(name: str, lengths: Lengths, *, peak: float, index: int) -> 
 
 def _unknown_shapes(given: Mapping[str, Any]) -> list[str]:
     return [key for key in ("warmup_type", "decay_type") if given.get(key, "linear") not in _SHAPES]
+
+
+def _no_lengths(given: Mapping[str, Any]) -> list[str]:
+    """Arguments that are no numbers of 0 or more; a time scale is more than 0."""
+    numbers = {key: value for key, value in given.items() if not key.endswith("_type") and value is not None}
+    return [key for key, value in numbers.items() if not is_length(value) or (key, value) == ("timescale", 0)]
 
 
 def _progress(lengths: Lengths, index: float) -> float:

@@ -454,3 +454,18 @@ def test_every_owner_is_named_in_the_tests():
         "engine:WarmupDecayLR",
         "engine:WarmupCosineLR",
     }
+
+
+def test_who_draws_a_schedule_is_not_what_training_means():
+    """Owner and arguments move the plan's hash and not that of its semantics; a logarithmic warmup moves both."""
+    hashes = {
+        owner: owned_plan(owner, launch=DEEPSPEED, schedule=schedule).semantics_hash
+        for owner, schedule in {
+            "script": {},
+            "script:accelerate": {"arguments": {"num_training_steps": 2000}},
+            "engine:WarmupDecayLR": {},
+        }.items()
+    }
+    assert len(set(hashes.values())) == 1
+    log = owned_plan("engine:WarmupDecayLR", launch=DEEPSPEED, schedule={"warmup_shape": "log"})
+    assert log.semantics_hash not in hashes.values()
