@@ -29,6 +29,12 @@ _LANGUAGE_MODELS = {"decoder", "moe"}
 _FITTED = next((axis.low, axis.high) for axis in LAW.axes if axis.name == "D")
 """Tokens of the runs that the Step Law was fitted to; it is asked up to ten times beyond."""
 
+_LARGE = (
+    "large-batch runs at unchanged learning rate and epochs take fewer optimizer steps and often end with higher loss; "
+    "published studies disagree whether a gap remains after retuning (docs/explanation/what-is-not-known.md)"
+)
+"""All that is said of what a large batch does to a model: the rest is disputed, and cited on that page."""
+
 _FARTHEST = {"lamb": (64, "You et al. 2019, arXiv:1904.00962: BERT from 512 to 32768")}
 """sqrt: the largest ratio shown, where it is not 32 (SGD) or 4 (Adam and its like)."""
 
@@ -59,7 +65,7 @@ def _far(recipe: Recipe, *, ratio: Ratio, reasons: tuple[str, ...]) -> Problem:
         path=path,
         message=f"`{path}: {written}` is scaled from batch {_shown(ratio.reference)} to {_shown(ratio.batch)}{unit}, "
         f"x{_shown(ratio.kappa)}: further than was published",
-        because=reasons,
+        because=(*reasons, _LARGE) if ratio.kappa > 1 else reasons,
         hint="measure the learning rate at this batch and write optimizer.learning_rate",
     )
 
