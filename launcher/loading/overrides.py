@@ -136,10 +136,15 @@ def _opened(shape: Shape, node: Node | None, place: Place) -> Node:
 
 
 def _index(name: str, length: int, path: str) -> int:
+    items = f"{length} item{'' if length == 1 else 's'}"
+    if not name.isdecimal():  # the key may also hold a mapping, which has this name
+        raise _BadOverrideError(
+            f"`{shown_path(path)}` is a list of {items}, which has no `{name}`",
+            f"write the whole of it: --set {shown_path(path)}={{{name}: ...}}",
+        )
     index = int(name)
     if index < length:
         return index
-    items = f"{length} item{'' if length == 1 else 's'}"
     raise _BadOverrideError(
         f"`{shown_path(path)}` has {items}, counted from 0",
         f"write the whole list: --set {shown_path(path)}=[...]",

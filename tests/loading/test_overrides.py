@@ -121,6 +121,10 @@ def test_what_a_word_said_is_missed(tmp_path):
         ("launch.args.x=3", "[bad-override]\n  hint: items go by number: `launch.args.0`"),
         ("launch.args.2=x", "`launch.args` has 2 items, counted from 0 [bad-override]"),
         ("stages.1.until=3", "`stages` has 1 item, counted from 0 [bad-override]"),
+        (
+            "stages.rampup_batch_size=[1, 1, 8]",
+            "`stages` is a list of 1 item, which has no `rampup_batch_size` [bad-override]\n  hint: write the whole",
+        ),
         ("name=[", "the value is not YAML: a value is missing here [bad-override]"),
         ("name=a: b", "`name: {a: b}`: expected text [wrong-type]"),
         ("name=&a b", "anchor `&a`"),
