@@ -99,7 +99,7 @@ def rules_and_published_rates() -> Any:
 
 def _best_rates(axis: Any) -> None:
     """Every batch of a grid over the grid's best batch; each grid scaled to the median of its rates beyond it."""
-    rows = scaling_rules.read(scaling_rules.BEST)
+    rows = [row for row in scaling_rules.read(scaling_rules.BEST) if row["models"] == "dense"]
     grids = {(row["parameters"], row["tokens"]) for row in rows}
     for grid in sorted(grids, key=lambda key: float(key[1])):
         own = [row for row in rows if (row["parameters"], row["tokens"]) == grid]
@@ -139,16 +139,16 @@ def cost_of_rules() -> Any:
     rows = scaling_rules.read(scaling_rules.COSTS)
     ratios = list(dict.fromkeys(row["ratio"] for row in rows))
     names = list(dict.fromkeys(row["rule"] for row in rows))
-    figure, axis = plt.subplots(figsize=(8, 3.4))
-    for place, name in enumerate(names):
-        means = [
-            next(float(r["mean"]) for r in rows if (r["rule"], r["ratio"]) == (name, ratio))
-            for ratio in ratios
-        ]
-        axis.bar([at + 0.16 * (place - 2) for at in range(len(ratios))], means, width=0.15, label=name)
-    axis.set(yscale="log", ylabel="loss above the best, %, mean", xlabel="batch / batch that was tuned")
-    axis.set_xticks(range(len(ratios)), [f"x{ratio}" for ratio in ratios])
-    axis.legend(fontsize=7)
+    means = {(row["models"], row["rule"], row["ratio"]): float(row["mean"]) for row in rows}
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharey=True)
+    for axis, models, title in zip(axes, ("dense", "moe"), ("dense", "mixtures of experts"), strict=True):
+        for place, name in enumerate(names):
+            across = [at + 0.16 * (place - 2) for at in range(len(ratios))]
+            axis.bar(across, [means[models, name, ratio] for ratio in ratios], width=0.15, label=name)
+        axis.set(yscale="log", xlabel="batch / batch that was tuned", title=title)
+        axis.set_xticks(range(len(ratios)), [f"x{ratio}" for ratio in ratios])
+    axes[0].set(ylabel="loss above the best, %, mean")
+    axes[1].legend(fontsize=7)
     return figure
 
 

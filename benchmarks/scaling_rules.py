@@ -1,10 +1,10 @@
-"""What each scaling rule costs: the best rate of one batch, moved to another batch of the same 17 published grids.
+"""What each scaling rule costs: the best rate of one batch, moved to another batch of the same published grid.
 
-    python benchmarks/scaling_rules.py dense_lr_bs_loss.csv [--folder benchmarks]
+    python benchmarks/scaling_rules.py dense_lr_bs_loss.csv moe_lr_bs_loss.csv [--folder benchmarks]
 
-Reads step-law/steplaw@32a8f4c data/dense_lr_bs_loss.csv (1,911 runs, arXiv:2503.04715). Writes a row for every rule and
-ratio of batches (step_law_rules.csv), and the best rate of every batch (step_law_best_rates.csv), which
-docs/explanation/scaling.md shows and launcher/planning/scaled_far.py quotes.
+Reads step-law/steplaw@32a8f4c data/*_lr_bs_loss.csv (1,911 dense runs in 17 grids, 708 of mixtures of experts in 16,
+arXiv:2503.04715). Writes a row for every rule and ratio of batches (step_law_rules.csv), and the best rate of every
+batch (step_law_best_rates.csv), which docs/explanation/scaling.md shows and launcher/planning/scaled_far.py quotes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import NamedTuple
 
-from flat_optimum import SEQUENCE, Run, runs_of
+from flat_optimum import SEQUENCE, Run
 
 from launcher.planning.laws.step_law import batch_tokens
 from launcher.planning.reference import Ratio
@@ -40,8 +40,9 @@ RULES: dict[str, tuple[Rule, float]] = {
 
 
 class Cost(NamedTuple):
-    """Percent of loss above the best at the new batch."""
+    """Percent of loss above the best at the new batch. models: dense or moe."""
 
+    models: str
     rule: str
     ratio: str
     pairs: int
@@ -52,6 +53,7 @@ class Cost(NamedTuple):
 class Best(NamedTuple):
     """The best rate of one batch of a grid; best_batch: that of the whole grid, both in sequences."""
 
+    models: str
     parameters: float
     tokens: float
     batch: int
@@ -91,35 +93,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", type=Path)
+    parser.add_argument("tables", type=Path, nargs="+")
     parser.add_argument("--folder", type=Path, default=HERE)
     arguments = parser.parse_args()
-    grids = {key: curves_of(runs) for key, runs in runs_of(arguments.table).items()}
-    costs: dict[tuple[str, Fraction], list[float]] = defaultdict(list)
-    for (_, tokens), curves in grids.items():
-        for name, ratio, cost in _moved(curves, tokens=tokens):
-            costs[name, ratio].append(cost)
-    rows = [
-        Cost(name, str(ratio), len(found), round(mean(found), 4), round(median(found), 4))
-        for name in RULES
-        for ratio in RATIOS
-        if (found := costs[name, ratio])
-    ]
-    best = [
-        row for (model, tokens), curves in grids.items() for row in _best(model.parameters, tokens, curves)
-    ]
+    rows, best = [], []
+    for table in arguments.tables:
+        models = table.name.partition("_")[0]
+        grids = {key: curves_of(runs) for key, runs in grids_of(table).items()}
+        found = [row for key, curves in grids.items() for row in _best(models, key, curves)]
+        rows += _costs(models, grids)
+        best += found
+        for below, name in ((True, "up to"), (False, "beyond")):
+            slopes = list(_slopes(found, below=below))
+            print(
+                f"{models}: best rate over the batch, {name} the best batch: exponent {median(slopes):.2f} median, "
+                f"{mean(slopes):.2f} mean"
+            )
     write(arguments.folder / COSTS.name, rows)
     write(arguments.folder / BEST.name, best)
     for row in rows:
         print(
-            f"{row.rule:<16} x{row.ratio:<4} {row.pairs:>4} pairs  mean {row.mean:.2f} %  median {row.median:.2f} %"
+            f"{row.models} {row.rule} x{row.ratio}: {row.pairs} pairs, {row.mean:.2f} %, median {row.median:.2f} %"
         )
-    for below, name in ((True, "up to"), (False, "beyond")):
-        slopes = list(_slopes(best, below=below))
-        print(
-            f"best rate over the batch, {name} the best batch: exponent {median(slopes):.2f} median, "
-            f"{mean(slopes):.2f} mean"
-        )
+
+
+def grids_of(table: Path) -> dict[tuple[str, ...], list[Run]]:
+    """Runs of each model and amount of data; smoothed losses, as the law was fitted on."""
+    runs: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+    with table.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            key = (row["N"], row["D"], row["h"], row["numl"], row.get("moe_name", ""))
+            runs[key].append(Run(int(row["bs"]), float(row["lr"]), float(row["smooth loss"])))
+    return dict(sorted(runs.items(), key=lambda grid: (float(grid[0][0]), float(grid[0][1]), grid[0][2:])))
 
 
 def curves_of(runs: list[Run]) -> dict[int, Curve]:
@@ -147,6 +152,19 @@ def write(path: Path, rows: list[Cost] | list[Best]) -> None:
         writer.writerows(rows)
 
 
+def _costs(models: str, grids: dict[tuple[str, ...], dict[int, Curve]]) -> list[Cost]:
+    costs: dict[tuple[str, Fraction], list[float]] = defaultdict(list)
+    for (_, tokens, *_), curves in grids.items():
+        for name, ratio, cost in _moved(curves, tokens=float(tokens)):
+            costs[name, ratio].append(cost)
+    return [
+        Cost(models, name, str(ratio), len(found), round(mean(found), 4), round(median(found), 4))
+        for name in RULES
+        for ratio in RATIOS
+        if (found := costs[name, ratio])
+    ]
+
+
 def _moved(curves: dict[int, Curve], *, tokens: float) -> Iterator[tuple[str, Fraction, float]]:
     """Rule, ratio, and percent of loss above the best, for every pair of batches with one of the ratios."""
     critical = Fraction(batch_tokens(tokens=tokens) / SEQUENCE)
@@ -161,17 +179,20 @@ def _moved(curves: dict[int, Curve], *, tokens: float) -> Iterator[tuple[str, Fr
                 yield name, pair.kappa, 100 * (after.loss(before.best[0] * factor) / best - 1)
 
 
-def _best(parameters: float, tokens: float, curves: dict[int, Curve]) -> list[Best]:
+def _best(models: str, key: tuple[str, ...], curves: dict[int, Curve]) -> list[Best]:
     best_batch = min(curves, key=lambda batch: curves[batch].best[1])
-    return [Best(parameters, tokens, batch, best_batch, *curve.best) for batch, curve in curves.items()]
+    return [
+        Best(models, float(key[0]), float(key[1]), batch, best_batch, *curve.best)
+        for batch, curve in curves.items()
+    ]
 
 
 def _slopes(best: list[Best], *, below: bool) -> Iterator[float]:
     """Exponent of the best rate in the batch, fitted on each side of every grid's best batch."""
-    sides: dict[tuple[float, float], list[Best]] = defaultdict(list)
+    sides: dict[tuple[float, ...], list[Best]] = defaultdict(list)
     for row in best:
         if (row.batch <= row.best_batch) if below else (row.batch >= row.best_batch):
-            sides[row.parameters, row.tokens].append(row)
+            sides[row.parameters, row.tokens, row.best_batch].append(row)
     for rows in sides.values():
         if len(rows) >= 3:
             across, up = (

@@ -38,12 +38,17 @@ _LARGE = (
 _FARTHEST = {"lamb": (64, "You et al. 2019, arXiv:1904.00962: BERT from 512 to 32768")}
 """sqrt: the largest ratio shown, where it is not 32 (SGD) or 4 (Adam and its like)."""
 
-_LOSS_RISES = {"sqrt": (0.5, 0.85), "linear": (18.4, 62.5)}
-_LOSS_SATURATING = (0.21, 0.25)
+_POWER_LAWS = {"linear", "sqrt"}
+_LOSS_RISES = {
+    "decoder": {"linear": (18.4, 62.5), "sqrt": (0.5, 0.85), "saturating": (0.21, 0.25)},
+    "moe": {"linear": (1.35, 2.84), "sqrt": (0.22, 0.34), "saturating": (0.17, 0.3)},
+}
 """Mean percent of loss above the best rate's, moved by 4 and by 8; saturating with alpha 0.75.
 
-Source: benchmarks/scaling_rules.py from step-law/steplaw@32a8f4c data/dense_lr_bs_loss.csv.
+Source: benchmarks/scaling_rules.py from step-law/steplaw@32a8f4c data/dense_lr_bs_loss.csv and moe_lr_bs_loss.csv.
 """
+_NOISE = 0.1
+"""Percent of loss in which two rules do not differ."""
 
 
 def far_problems(*, recipe: Recipe, batch: int, scale: Scale, reference_rate: float) -> tuple[Problem, ...]:
@@ -84,10 +89,10 @@ def _reasons(recipe: Recipe, *, batch: int, scale: Scale, ratio: Ratio) -> Itera
         yield "AdamW is not shown to train encoders beyond batches of 16384 (You et al. 2019, arXiv:1904.00962)"
     yield from _extrapolated(recipe)
     best = _best_batch(recipe)
-    if best is not None and kappa > 1 and rule in _LOSS_RISES and _tokens(recipe, batch) > best:
+    if best is not None and kappa > 1 and rule in _POWER_LAWS and _tokens(recipe, batch) > best:
         yield (
             f"{_tokens(recipe, batch)} tokens per step are more than the {best:.0f} that the Step Law finds best for "
-            f"this run; beyond them the best rate grows no more ({_STEP_LAW})"
+            f"this run; beyond them the best rate of dense models grows no more ({_STEP_LAW})"
         )
 
 
@@ -112,14 +117,17 @@ def _farthest(rule: str, name: str) -> tuple[int | None, str]:
         return _FARTHEST[name]
     if rule in {"linear", "sqrt"} and name == "sgd":
         return 32, _GOYAL
-    if rule in _LOSS_RISES:
+    if rule in _POWER_LAWS:
         return {"linear": 2, "sqrt": 4}[rule], _RUNS
     return None, ""
 
 
 def _saturating_is_better(recipe: Recipe, *, scale: Scale, ratio: Ratio, rate: float) -> tuple[Problem, ...]:
     best = _best_batch(recipe)
-    if best is None or scale.rule not in _LOSS_RISES or ratio.kappa <= 4:
+    if best is None or scale.rule not in _POWER_LAWS or ratio.kappa <= 4:
+        return ()
+    costs = _LOSS_RISES[recipe.model.kind]
+    if costs[scale.rule][0] - costs["saturating"][0] < _NOISE:
         return ()
     critical = Fraction(best)
     if ratio.unit == "samples":
@@ -133,7 +141,7 @@ def _saturating_is_better(recipe: Recipe, *, scale: Scale, ratio: Ratio, rate: f
             message=f"the saturating rule, better founded here, would scale by {other:.4g} to {rate * other:.4g} "
             f"(the {scale.rule} rule: by {scale.factor:.4g} to {rate * scale.factor:.4g})",
             because=(
-                _regret(scale.rule),
+                _regret(scale.rule, kind=recipe.model.kind),
                 f"critical batch {best:.0f} tokens = 0.58 x tokens of the run ** 0.571, alpha 0.75",
             ),
             hint="write optimizer.scaling: {rule: saturating, critical_batch_tokens: auto} to use it",
@@ -141,10 +149,11 @@ def _saturating_is_better(recipe: Recipe, *, scale: Scale, ratio: Ratio, rate: f
     )
 
 
-def _regret(rule: str) -> str:
-    (four, eight), (least_four, least_eight) = _LOSS_RISES[rule], _LOSS_SATURATING
+def _regret(rule: str, *, kind: str) -> str:
+    (four, eight), (least_four, least_eight) = _LOSS_RISES[kind][rule], _LOSS_RISES[kind]["saturating"]
+    runs = _RUNS if kind == "decoder" else f"by our calculation from the 708 runs of experts of {_STEP_LAW}"
     by_four = f"x4 by {rule} ends {four:g} % above the best loss, by saturating {least_four:g} %"
-    return f"{by_four}; x8 {eight:g} % and {least_eight:g} % ({_RUNS})"
+    return f"{by_four}; x8 {eight:g} % and {least_eight:g} % ({runs})"
 
 
 def _best_batch(recipe: Recipe) -> float | None:
