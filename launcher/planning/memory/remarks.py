@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from launcher.errors import Problem
+from launcher.planning.coupling.coupled import coupled_names
 from launcher.planning.memory.trace_choice import choose_trace
 from launcher.spec.measurement import Measurement
 from launcher.spec.plan import BatchPlan, LayoutPlan, MemoryPlan, Verdict
@@ -74,11 +75,12 @@ def stale_probe(measurement: Measurement | None) -> tuple[Problem, ...]:
 
 def _does_not_fit(recipe: Recipe, plan: MemoryPlan, usable: int, batch: BatchPlan) -> Problem:
     path = "micro_batch_size" if recipe.micro_batch_size != "auto" else "global_batch_size"
-    largest = plan.max_micro_batch_size
+    largest, coupled = plan.max_micro_batch_size, ", ".join(coupled_names(recipe))
+    another = f", which is another model ({coupled})" if coupled else ""
     hint = (
         "no micro-batch fits; see the ways out"
         if largest is None
-        else f"the largest micro-batch that fits is {largest}"
+        else f"the largest micro-batch that fits is {largest}{another}"
     )
     return Problem(
         code="does-not-fit",

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_of import plan_of, recipe_of, refusal_of
+from plan_of import only, plan_of, recipe_of, refusal_of
 
 from launcher.planning.coupling.ways import change_of_model
 from launcher.spec.launch import Launch
@@ -108,6 +108,8 @@ def test_ways_for_a_contrastive_loss_that_does_not_fit(size):
     assert fitting == sorted(fitting)
     assert set(fitting) == ({True} if size == 256 else {True, False})
     assert len({way.change for way in plan.alternatives}) == len(plan.alternatives)
+    hint = only(plan, "does-not-fit").hint
+    assert hint == "the largest micro-batch that fits is 8, which is another model (contrastive)"
     micro = [way for way in plan.alternatives if way.change.startswith("micro_batch_size")]
     assert micro
     assert all(of_the_model(way) and "model" not in way.keeps for way in micro)
