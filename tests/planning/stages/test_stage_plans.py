@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from plan_of import amount, codes, count, errors, only, plan_of, recipe_of, refusal_of
+from plan_of import amount, changed, codes, count, errors, only, plan_of, recipe_of, refusal_of
 
 from launcher.loading import load_recipe
 from launcher.planning.hashes import plan_hash
@@ -166,6 +166,23 @@ def test_the_stage_that_needs_most_memory_decides():
     assert max(peaks) == peaks[1] == plan.memory.peak_bytes
     assert plan.verdict == "does-not-fit"
     assert only(plan, "does-not-fit").message.startswith("stage 2 of 3: ")
+
+
+def test_ways_out_of_a_stage_help_the_run():
+    """What gives way for the stage that does not fit makes the whole run fit."""
+    stages = (
+        Stage(until=mark("1M samples"), sequence_length=512),
+        Stage(until=mark("2M samples"), sequence_length=8192),
+        Stage(),
+    )
+    recipe = recipe_of(
+        devices=2, device="a100-sxm-80gb", micro_batch_size=32, stages=stages, launch=Launch(runtime=True)
+    )
+    plan = plan_of(recipe)
+    assert plan.verdict == "does-not-fit"
+    ways = [way.change for way in plan.alternatives if way.change.startswith("micro_batch_size=")]
+    assert ways
+    assert plan_of(changed(recipe, ways[0])).verdict == "fits"
 
 
 def test_settings_of_a_stage_reach_its_memory():
