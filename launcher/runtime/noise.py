@@ -48,11 +48,14 @@ class NoiseMeter:
         self._averaged: Any = None
         self._scale = 1.0
 
-    def opens(self, folder: Path, *, resumed: bool) -> None:
-        """Called on the rank that writes noise.jsonl."""
+    def opens(self, folder: Path, *, resumed: bool) -> str | None:
+        """Called on the rank that writes noise.jsonl; a line where nothing will be in it against the plan."""
         self._log = folder / "noise.jsonl"
         if not resumed:
             self._log.unlink(missing_ok=True)
+        if self._reader is None and (self._plan.gradient_noise or {}).get("way"):
+            return f"noise   not measured: {self._reducer.name} keeps its gradients where they cannot be read"
+        return None
 
     def begins(self, step: Step, *, own_weight: float) -> None:
         """Called before a step; own_weight: of this rank's sequences in it."""

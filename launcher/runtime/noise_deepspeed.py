@@ -9,7 +9,7 @@ Checked: tests/stacks/test_noise_ranks.py, against gradients of the same samples
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from launcher.runtime.noise_gradients import GradientReader, square_sum
 
@@ -26,7 +26,9 @@ def engine_reader(engine: Any) -> GradientReader | None:
         return _Replicated(engine)
     if stage >= 3 or getattr(optimizer, "cpu_offload", False):
         return None
-    return _Partitioned(engine) if optimizer.partition_gradients else _Sharded(engine)
+    kind = _Partitioned if optimizer.partition_gradients else _Sharded
+    # another version may keep them elsewhere
+    return kind(engine) if all(hasattr(optimizer, name) for name in kind.needs) else None
 
 
 class _Engine:
@@ -65,6 +67,8 @@ class _Replicated(_Engine):
 class _Sharded(_Engine):
     """Stage 1: gradients are this rank's until the last backward, beside the parameters; each then keeps a shard."""
 
+    needs: ClassVar[tuple[str, ...]] = ("use_grad_accum_attribute",)
+
     def accumulated(self) -> Any:
         apart = self.optimizer.use_grad_accum_attribute
         return square_sum(each.grad_accum if apart else each.grad for each in self.parameters)
@@ -77,6 +81,17 @@ class _Partitioned(_Sharded):
     """Stage 2: every backward averages; this rank holds its shard of the average over all ranks."""
 
     joint = True
+    needs: ClassVar[tuple[str, ...]] = (
+        "bit16_groups",
+        "averaged_gradients",
+        "all_grad_tensors",
+        "params_in_partition",
+        "partition_size",
+        "grad_start_offset",
+        "grad_partition_insertion_offset",
+        "real_dp_process_group",
+        "_use_compact_grad_partition_buffer",
+    )
 
     def accumulated(self) -> Any:
         return square_sum(self._shards())

@@ -128,7 +128,9 @@ class Run:
                 stability=stability_of(self.plan),
                 work=partial(work_of, self.plan),
             )
-            self._noise.opens(self.folder, resumed=resumed)
+            unread = self._noise.opens(self.folder, resumed=resumed)
+            if unread:
+                self._progress.say(unread)
         while planned := step_at(self.plan, self._number + 1):
             yield self._prepare(share, planned)
             if self._step is not None:

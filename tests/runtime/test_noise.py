@@ -13,6 +13,7 @@ from launcher.planning.noise.moments import Moments
 from launcher.planning.stages.ledger import step_at
 from launcher.runtime.noise import NoiseMeter, group_sizes
 from launcher.runtime.noise_ddp import TorchReader
+from launcher.runtime.noise_deepspeed import _Partitioned, engine_reader
 from launcher.runtime.noise_gradients import square_sum
 from launcher.runtime.steps import Step
 
@@ -267,3 +268,32 @@ def test_squares_of_any_format():
     sparse = torch.sparse_coo_tensor([[1, 1]], [3.0, 1.0], (4,), check_invariants=True)
     assert float(square_sum([sparse])) == 16
     assert square_sum([None]) is None
+
+
+def test_an_engine_that_keeps_its_gradients_elsewhere(meter, tmp_path):
+    """Planned and not possible after all: one line says so, and the training goes on."""
+    found, plan = meter()
+    assert found.opens(tmp_path, resumed=False) is None
+    found._reader = None
+    line = found.opens(tmp_path, resumed=False)
+    assert line == "noise   not measured: the module keeps its gradients where they cannot be read"
+    found.begins(step_of(plan, 1), own_weight=12.0)
+    assert found.shares() == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("missing", ["all_grad_tensors", "partition_size"])
+def test_another_version_of_deepspeed_is_not_guessed_at(missing):
+    """ZeRO-2 is read only where every buffer is under the name that was read in its source."""
+
+    class Engine:
+        optimizer = type("Optimizer", (), {"partition_gradients": True, "cpu_offload": False})()
+        module = type("Module", (), {"parameters": lambda self: iter(())})()
+
+        def zero_optimization_stage(self):
+            return 2
+
+    for name in _Partitioned.needs:
+        setattr(Engine.optimizer, name, None)
+    assert isinstance(engine_reader(Engine()), _Partitioned)
+    delattr(Engine.optimizer, missing)
+    assert engine_reader(Engine()) is None

@@ -19,7 +19,7 @@ _NORMAL = 1.959963984540054  # 97.5 % of the standard normal distribution
 
 
 class Interval(NamedTuple):
-    """Two ends of a 95 % interval; `high` is infinite where the signal may be zero."""
+    """Two ends of a 95 % interval, in sequences."""
 
     low: float
     high: float

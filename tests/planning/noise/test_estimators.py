@@ -10,7 +10,7 @@ from launcher.planning.noise.estimators import Squares, squares_of_groups
 
 SIZE = 24  # numbers in a drawn gradient
 SIGNAL, TRACE = 1.0, 6.0
-DRAWS = 120_000
+DRAWS = 40_000
 
 numbers = st.floats(0.01, 100)
 
