@@ -230,7 +230,7 @@ class RunPlan:
     memory: MemoryPlan | None = None
     time: None = None
     stages: tuple[StagePlan, ...] | None = None
-    """None where batch and sequence length never change; `batch` is then that of every step, else of the last stage."""
+    """None where the recipe has none: `batch` is then that of every step, else the one at which the curve peaks."""
     launch: LaunchPlan
     data: Mapping[str, Any]
     """num_samples (int or None), kind, drop_last, total_samples (int or None: samples of the run), packing ..."""

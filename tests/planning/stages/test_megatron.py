@@ -6,7 +6,9 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plan_of import plan_of
 
+from launcher.loading import load_recipe
 from launcher.planning.stages.megatron import RampError, as_stages, ramp_thresholds, step_thresholds
 
 
@@ -72,7 +74,7 @@ def test_the_trace_of_megatrons_own_test():
 @pytest.mark.parametrize(
     ("numbers", "intervals", "per"),
     [
-        pytest.param((16, 8, 300_000, 1024), 126, 2380, id="docstring of --rampup-batch-size"),
+        pytest.param((16, 8, 300_000, 1024), 126, 2380, id="help of rampup_batch_size"),
         pytest.param((16, 16, 9_765_625, 2048), 127, 76_894, id="BLOOM as announced"),
         pytest.param((192, 16, 9_765_625, 2048), 116, 84_186, id="BLOOM as trained (our calculation)"),
         pytest.param((16, 16, 5_000_000, 1024), 63, 79_365, id="tr1 (our calculation)"),
@@ -81,7 +83,7 @@ def test_the_trace_of_megatrons_own_test():
 def test_intervals_of_published_ramps(numbers, intervals, per):
     """How many increments a ramp has, and how many samples each lasts.
 
-    Sources: NVIDIA/Megatron-LM megatron/training/arguments.py, help of --rampup-batch-size;
+    Sources: NVIDIA/Megatron-LM@d98e8a64 megatron/training/config/training_config.py, help of rampup_batch_size;
     bigscience-workshop/bigscience@9e64ede train/tr11-176B-ml and train/tr1-13B-base. The intervals marked as ours are
     arithmetic on their published numbers.
     """
@@ -142,6 +144,27 @@ def test_the_step_schedule_of_megatrons_tests(consumed, micro_batches):
     entries = step_thresholds(SCHEDULE, sequence_length=None)
     batch = [entry.global_batch_size for entry in entries if entry.samples <= consumed][-1]
     assert batch / 512 == micro_batches
+
+
+def test_its_plan_on_as_many_ranks():
+    """The same schedule planned for 512 ranks: micro-batches of 1, 1, 2, 4, 8 and 12; the first fills half of its slots.
+
+    Megatron allows its first batch of 256 on 512 ranks only where training is already past it.
+    """
+    written = {
+        "global_batch_size": 6144,
+        "sequence_length": None,
+        "model": {"kind": "vit"},
+        "hidden_size": 768,
+        "micro_batch_size": 1,
+        "stages": SCHEDULE,
+        "cluster": {"nodes": 64, "devices_per_node": 8, "device": "a100-sxm-80gb"},
+        "launch": {"runtime": True},
+    }
+    stages = plan_of(load_recipe(written)).stages
+    assert [stage.batch.gradient_accumulation_steps for stage in stages] == [1, 1, 2, 4, 8, 12]
+    assert [stage.batch.idle_slots for stage in stages] == [256, 0, 0, 0, 0, 0]
+    assert [stage.samples_before for stage in stages[:3]] == [0, -(-200_000 // 256) * 256, 600_064]
 
 
 def test_thresholds_are_tokens_where_sequences_have_a_length():
