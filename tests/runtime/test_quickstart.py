@@ -18,14 +18,15 @@ from launcher.api import plan as make_plan
 from launcher.api import render
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "quickstart" / "cpu-1x2.yaml"
+RAMP = RECIPE.with_name("ramp-1x2.yaml")
 ENGINES = ("torchrun", "accelerate", "deepspeed")
 STEPS = 12
 
 
-def train(engine, folder, environ):
+def train(engine, folder, environ, *, path=RECIPE, changes=(f"schedule.length={STEPS} steps",)):
     """Runs the rendered command in a folder of its own."""
-    changes = (f"launch.engine={engine}", f"schedule.length={STEPS} steps", "evaluation.every=6 steps")
-    recipe = load_recipe(RECIPE, overrides=[*changes, f"launch.python={sys.executable}"])
+    changes = (*changes, f"launch.engine={engine}", "evaluation.every=6 steps")
+    recipe = load_recipe(path, overrides=[*changes, f"launch.python={sys.executable}"])
     plan = make_plan(recipe)
     bundle = render(recipe, plan).placed(str(folder))
     for name, text in {**bundle.files, "plan.json": json.dumps(plan.to_dict())}.items():
@@ -73,6 +74,28 @@ def test_the_quickstart_under_every_engine(tmp_path, job_environ):
     for engine in ENGINES:
         assert losses[engine] == pytest.approx(losses["torchrun"], rel=1e-3)
         assert validation[engine] == pytest.approx(validation["torchrun"], rel=1e-3)
+
+
+@pytest.mark.real
+def test_the_ramp_under_every_engine(tmp_path, job_environ):
+    """4 steps of 8 sequences, 4 of 16, 5 of 32: every engine leaves the same losses and says when a stage begins."""
+    stages = "{until: 32 samples, global_batch_size: 8}, {until: 96 samples, global_batch_size: 16}, {}"
+    changes = (f"stages=[{stages}]", "schedule.length=256 samples")
+    logs = {}
+    for engine in ENGINES:
+        folder = tmp_path / engine
+        folder.mkdir()
+        words = train(engine, folder, job_environ, path=RAMP, changes=changes)
+        assert "stage 2 of 3 from sample 32: 16 sequences = 8 x 1 x 2" in words
+        assert "stage 3 of 3 from sample 96: 32 sequences = 8 x 2 x 2" in words
+        logs[engine] = lines_of(folder / "log.jsonl")
+    log = logs["torchrun"]
+    assert [entry["samples"] for entry in log] == [8, 16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 224, 256]
+    assert log[0]["loss"] == pytest.approx(math.log(96), abs=0.1)
+    for name in ("loss", "learning_rate", "weight", "stage"):
+        for engine in ENGINES:
+            found, expected = ([entry[name] for entry in logs[each]] for each in (engine, "torchrun"))
+            assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_quickstart_is_short():
