@@ -43,7 +43,7 @@ class Drift:
     def see(self, step: int, value: float, *, floor: float, least: float = -math.inf) -> Worse | None:
         """A finite value. floor: absolute. least: a best below it counts as this much.
 
-        What was named is the new best: it is named again when it gets worse by as much once more.
+        What was named is what comes after it is held against: it is named again when it gets worse by as much again.
         """
         self._looks = [*self._looks, (step, value)][-KEPT:]
         if len(self._looks) < LEAST:
@@ -57,7 +57,7 @@ class Drift:
         if min(values[-LOOKS:]) - best <= limit:
             self._improve()
             return None
-        self._best = (step, median(values[-LOOKS:]))
+        self._best = (self._looks[-2][0], median(values[-LOOKS:]))
         return Worse(at, best, value)
 
     def _improve(self) -> None:

@@ -48,12 +48,12 @@ class Evaluations:
         loss, accuracy, gap = (sane.get(name) for name in ("validation_loss", "validation_accuracy", "gap"))
         if loss is not None and (worse := self._loss.see(step, loss, floor=FLOOR * abs(loss))):
             words = f"validation loss {number(worse.now)}, {number(worse.best)} at step {worse.step:,}"
-            yield Remark(step, "validation-worse", f"{words}: 3 times in a row above its best")
+            yield Remark(step, "validation-worse", f"{words}: worse 3 times in a row")
         if accuracy is not None and (
             worse := self._accuracy.see(step, -accuracy, floor=FLOOR * abs(accuracy))
         ):
             words = f"validation accuracy {number(-worse.now)}, {number(-worse.best)} at step {worse.step:,}"
-            yield Remark(step, "accuracy-worse", f"{words}: 3 times in a row below its best")
+            yield Remark(step, "accuracy-worse", f"{words}: worse 3 times in a row")
         if (
             gap is not None
             and loss is not None
