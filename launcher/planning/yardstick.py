@@ -152,4 +152,4 @@ def needs_length(written: str, path: str) -> Problem:
 def _longest(recipe: Recipe) -> int | None:
     lengths = [stage.sequence_length or recipe.sequence_length for stage in recipe.stages]
     whole = [length for length in lengths if isinstance(length, int)]
-    return max(whole) if whole and len(set(lengths)) > 1 else sequence_tokens(recipe)
+    return max(whole) if whole else sequence_tokens(recipe)

@@ -255,6 +255,17 @@ def test_an_epoch_is_of_the_longest_sequences():
     assert step_at(plan, 13 + -(-left // 8)).tokens_after == 98 * 1024
 
 
+def test_tokens_of_the_data_in_samples_of_the_stages():
+    """1 M tokens are 512 samples of 2048 where the longest stage has 2048, whatever length is written at the top."""
+    stages = (Stage(until=mark("64 samples"), sequence_length=2048), Stage(sequence_length=2048))
+    data = Data(num_tokens=count("1_048_576"), packing="packed")
+    assert staged(*stages, global_batch_size=8, data=data).data["num_samples"] == 512
+    shorter = (replace(stages[0], sequence_length=512), stages[1])
+    plan = staged(*shorter, global_batch_size=8, data=data)
+    assert plan.data["num_samples"] == 512
+    assert step_at(plan, plan.data["total_steps"]).tokens_after == 1_048_576
+
+
 def test_hashes_see_stages_and_no_notation():
     """Marks, batches and lengths are part of what training means; how they are written, and memory, are not."""
     numbers = {"global_batch_size": 64, "sequence_length": 1000, "hidden_size": 64}
