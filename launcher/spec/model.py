@@ -68,7 +68,7 @@ class Model:
     activation: Literal["silu", "gelu", "gelu_new", "relu", "tanh"] = "gelu"
     """Activation function."""
     norm: Literal["rmsnorm", "layernorm", "batchnorm", "groupnorm", "none"] = "layernorm"
-    """Normalisation layer, also of every hidden layer of mlp and bag; a ResNet has batchnorm, recurrent layers none."""
+    """Normalisation layer, of mlp and bag too; a ResNet has batchnorm, or groupnorm where written, recurrent kinds none."""
     position: Literal["rotary", "learned", "none"] = "learned"
     """Position encoding."""
     max_position_embeddings: Count | None = None

@@ -53,7 +53,7 @@ def bag(network):
 class ResidualBlock(nn.Module):
     """torchvision's BasicBlock and Bottleneck (version 1.5)."""
 
-    def __init__(self, given, inner, result, stride):
+    def __init__(self, given, inner, result, stride, norm):
         super().__init__()
         first = (
             [(given, inner, 3, stride)]
@@ -62,14 +62,14 @@ class ResidualBlock(nn.Module):
         )
         rows = [*first, (inner, result, 3 if result == inner else 1, 1)]
         self.rows = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(i, o, k, stride=s, padding=k // 2, bias=False), nn.BatchNorm2d(o))
+            nn.Sequential(nn.Conv2d(i, o, k, stride=s, padding=k // 2, bias=False), norm(o))
             for i, o, k, s in rows
         )
         self.relu = nn.ReLU(inplace=True)
         self.downsample = None
         if stride != 1 or given != result:
             self.downsample = nn.Sequential(
-                nn.Conv2d(given, result, 1, stride=stride, bias=False), nn.BatchNorm2d(result)
+                nn.Conv2d(given, result, 1, stride=stride, bias=False), norm(result)
             )
 
     def forward(self, x):
@@ -85,10 +85,11 @@ class ResidualBlock(nn.Module):
 def resnet(network):
     blocks = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
     width, depth = network.hidden_size or 64, network.depth or 50
+    norm = NORMS["groupnorm"] if network.norm == "groupnorm" else nn.BatchNorm2d
     layers = [
         nn.Sequential(
             nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
-            nn.BatchNorm2d(width),
+            norm(width),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, stride=2, padding=1),
         )
@@ -98,7 +99,7 @@ def resnet(network):
         inner = width << stage
         result = inner if depth < 50 else 4 * inner
         for number in range(count):
-            layers.append(ResidualBlock(given, inner, result, 2 if stage and not number else 1))
+            layers.append(ResidualBlock(given, inner, result, 2 if stage and not number else 1, norm))
             given = result
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(given, network.num_classes or 1000))
     return nn.Sequential(*layers, head)

@@ -46,6 +46,7 @@ CASES = [
     ("resnet", {**RESNET, "hidden_size": 32, "image_size": 97}, {**IMAGES, **SGD}, "backward"),
     ("resnet", {**RESNET, "depth": 50, "hidden_size": 16, "image_size": 128}, {**IMAGES, **SGD}, "backward"),
     ("resnet", {**RESNET, "hidden_size": 32}, {**IMAGES, **AUTOCAST, **SGD}, "backward"),
+    ("resnet", {**RESNET, "hidden_size": 32, "norm": "groupnorm"}, {**IMAGES, **SGD}, "backward"),
     ("resnet", {**RESNET, "hidden_size": 32}, {"micro_batch_size": 2}, "optimizer-step"),
     ("resnet", {**RESNET, "depth": 34, "hidden_size": 16, "image_size": 128}, {**IMAGES, **SGD, **FULL}, "backward"),
     ("vit", VIT, {**IMAGES, **SGD}, "backward"),

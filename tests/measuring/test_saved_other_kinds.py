@@ -62,6 +62,8 @@ CASES = [
     ("resnet", {**RESNET, "depth": 50}, IMAGES),
     ("resnet", {**RESNET, "depth": 50, "hidden_size": 8}, {**IMAGES, **AUTOCAST}),
     ("resnet", {**RESNET, "depth": 34}, {**IMAGES, **CHECKPOINTED}),
+    ("resnet", {**RESNET, "norm": "groupnorm", "hidden_size": 32}, IMAGES),
+    ("resnet", {**RESNET, "norm": "groupnorm", "hidden_size": 32, "depth": 50}, {**IMAGES, **AUTOCAST}),
     ("vit", VIT, IMAGES),
     ("vit", {**VIT, "intermediate_size": 100, "activation": "relu"}, {**IMAGES, **BF16}),
     ("vit", VIT, {**IMAGES, **AUTOCAST}),

@@ -1,4 +1,4 @@
-"""Residual networks, as torchvision writes them: in-place ReLU, batch normalisation, stride in the 3x3 convolution.
+"""Residual networks, as torchvision writes them: in-place ReLU, batch (or group) norm, stride in the 3x3 convolution.
 
 `depth` is 18, 34, 50, 101 or 152 (50 when absent); `image_size` pixels on a side (224), `num_classes` classes (1000).
 `hidden_size` is the width after the stem (64); the stages have 1, 2, 4 and 8 times as many channels.
@@ -9,6 +9,7 @@ Checked: 25,557,032 parameters at depth 50, 11,689,512 at 18.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from launcher.planning.memory.kinds.assembled import block_of, freeze, head_of, part_of
 from launcher.planning.memory.kinds.chain import Operation, Trace, Value, branch, chain
@@ -63,12 +64,17 @@ def resnet(network: Network, setting: Setting) -> tuple[Part, ...]:
         first = _Block(given=channels, inner=inner, result=result, size=size, shrunk=shrunk)
         other = _Block(given=result, inner=inner, result=result, size=shrunk, shrunk=shrunk)
         for number, block, repeat in ((0, first, 1), (1, other, blocks - 1)):
-            trace = _traced(setting, block, current)
+            trace = _traced(setting, block, current, kind=_norm_of(network))
             part = block_of(trace, current, name=f"layer{stage + 1}.{number}", repeat=repeat)
             parts.append(replace(part, workspace=0 if setting.device_kind == "cpu" else WORKSPACE))
             current = trace.result
         channels, size = result, shrunk
     return freeze((*parts, _head(network, setting, current, channels=channels)), network)
+
+
+def _norm_of(network: Network) -> str:
+    """Norm after every convolution: batch norm, unless group norm is asked for."""
+    return "groupnorm" if network.norm == "groupnorm" else "batchnorm"
 
 
 def _halved(size: int) -> int:
@@ -90,7 +96,15 @@ def _stem(network: Network, setting: Setting) -> tuple[Part, Value, int]:
     )
     trace = chain(
         [
-            *_convolved(setting, given=_COLOURS, result=width, kernel=_STEM, size=half, stride=2),
+            *_convolved(
+                setting,
+                given=_COLOURS,
+                result=width,
+                kernel=_STEM,
+                size=half,
+                stride=2,
+                kind=_norm_of(network),
+            ),
             _relu(setting, channels=width, size=half),
             max_pool(elements=images * width * quarter * quarter),
         ],
@@ -100,42 +114,37 @@ def _stem(network: Network, setting: Setting) -> tuple[Part, Value, int]:
     return part_of(trace, name="stem", place="first"), trace.result, quarter
 
 
-def _traced(setting: Setting, block: _Block, given: Value) -> Trace:
+def _traced(setting: Setting, block: _Block, given: Value, *, kind: str) -> Trace:
     """Two 3x3 convolutions where nothing is widened, else a bottleneck: 1x1, 3x3, 1x1."""
     basic, stride = block.result == block.inner, -(-block.size // block.shrunk)
+    convolved = partial(_convolved, setting, kind=kind)
     first = (
-        _convolved(setting, given=block.given, result=block.inner, kernel=3, size=block.shrunk, stride=stride)
+        convolved(given=block.given, result=block.inner, kernel=3, size=block.shrunk, stride=stride)
         if basic
         else (
-            *_convolved(setting, given=block.given, result=block.inner, kernel=1, size=block.size),
+            *convolved(given=block.given, result=block.inner, kernel=1, size=block.size),
             _relu(setting, channels=block.inner, size=block.size),
-            *_convolved(
-                setting, given=block.inner, result=block.inner, kernel=3, size=block.shrunk, stride=stride
-            ),
+            *convolved(given=block.inner, result=block.inner, kernel=3, size=block.shrunk, stride=stride),
         )
     )
-    last = _convolved(
-        setting, given=block.inner, result=block.result, kernel=3 if basic else 1, size=block.shrunk
-    )
+    last = convolved(given=block.inner, result=block.result, kernel=3 if basic else 1, size=block.shrunk)
     relu = _relu(setting, channels=block.inner, size=block.shrunk)
     same = block.given == block.result and block.size == block.shrunk
     shortcut = (
         ()
         if same
-        else _convolved(
-            setting, given=block.given, result=block.result, kernel=1, size=block.shrunk, stride=stride
-        )
+        else convolved(given=block.given, result=block.result, kernel=1, size=block.shrunk, stride=stride)
     )
     return branch([*first, relu, *last], shortcut, given, gradient=setting.formats.gradient_bytes)
 
 
 def _convolved(
-    setting: Setting, *, given: int, result: int, kernel: int, size: int, stride: int = 1
+    setting: Setting, *, given: int, result: int, kernel: int, size: int, kind: str, stride: int = 1
 ) -> tuple[Operation, Operation]:
     images = setting.micro_batch_size
     return (
         conv(setting, images=images, given=given, result=result, kernel=kernel, size=size, stride=stride),
-        norm(setting, "batchnorm", rows=images, channels=result, area=size * size),
+        norm(setting, kind, rows=images, channels=result, area=size * size),
     )
 
 
