@@ -68,7 +68,7 @@ class Model:
     activation: Literal["silu", "gelu", "gelu_new", "relu", "tanh"] = "gelu"
     """Activation function."""
     norm: Literal["rmsnorm", "layernorm", "batchnorm", "groupnorm", "none"] = "layernorm"
-    """Normalisation layer, of mlp and bag too; a ResNet has batchnorm, or groupnorm where written, recurrent kinds none."""
+    """Normalisation layer, of mlp and bag too; a ResNet has batchnorm unless groupnorm is written, an RNN none."""
     position: Literal["rotary", "learned", "none"] = "learned"
     """Position encoding."""
     max_position_embeddings: Count | None = None
