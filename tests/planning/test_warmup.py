@@ -30,6 +30,7 @@ def warmed(warmup, *, steps=100_000, keeps="unit", optimizer=RATE, **keys):
         (0.999, 100_000, 2000),  # 2 / (1 - beta2)
         (0.98, 5000, 100),
         (0.95, 1000, 40),
+        (0.9, 1000, 20),  # of the decimal: the double nearest to 0.9 would need 21
         (0.95, 10_000, 100),  # 1 % is more than 40
         (0.999, 1000, 100),  # 10 % is less than 2000
         (None, 12_345, 124),  # no second moment: 1 %, rounded up
@@ -144,6 +145,12 @@ def test_a_changed_batch_asks_what_should_stay():
         ("2000 steps", "samples", Optimizer(reference_learning_rate=1e-3, reference_batch_size=64)),
         ("2000 steps", "unit", Optimizer(reference_learning_rate=1e-3, reference_batch_size=256)),
         ("2000 steps", "unit", RATE),
+        # as many tokens in sequences half as long
+        (
+            "2000 steps",
+            "unit",
+            Optimizer(reference_learning_rate=1e-3, reference_batch_size=512, reference_sequence_length=512),
+        ),
         ("0 steps", "unit", Optimizer(reference_learning_rate=1e-3, reference_batch_size=64)),
     ],
 )

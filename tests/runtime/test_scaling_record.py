@@ -43,6 +43,7 @@ def test_the_same_plan_goes_on(plan_of):
         {"batch": 36},
         {"reference_learning_rate": 0.2},  # what was scaled taken as the reference of a second scaling
         {"scaling": "sqrt"},
+        {"scaling": "sqrt", "reference_batch_size": 6},  # another way to the same rate
         {"reference_batch_size": 6},
         {"learning_rate": 0.2, "reference_learning_rate": None},
     ],
