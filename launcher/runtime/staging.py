@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from launcher.errors import Problem, WorldError
-from launcher.planning.stages.ledger import PlannedStep, stages_of, step_after, step_at
+from launcher.planning.stages.ledger import PlannedStep, ends_at, stages_of, step_after, step_at
 from launcher.planning.stages.whole_sequences import longest_length
+from launcher.planning.stream import carries_state
 from launcher.runtime.reducers import Reducer
 from launcher.spec.plan import RunPlan
 
@@ -50,7 +51,7 @@ def work_of(plan: RunPlan, number: int) -> tuple[float, float]:
 
     In a run without an end nothing is left.
     """
-    step, end = step_at(plan, number), step_at(plan, plan.data.get("total_steps") or 0)
+    step, end = step_at(plan, number), step_at(plan, ends_at(plan) or 0)
     if step is None or end is None:
         return 1.0, 0.0
     if step.tokens_after is None or step.tokens_before is None or end.tokens_after is None:
@@ -61,15 +62,18 @@ def work_of(plan: RunPlan, number: int) -> tuple[float, float]:
 def begins_at(plan: RunPlan, samples: int) -> int:
     """Number of the optimizer step that begins at a count of samples.
 
-    Raises WorldError[loop-misused] where none does and stages would be left at another sample than the planned one.
+    Raises WorldError[loop-misused] where none does and stages, or the slots of carried state, would begin at another
+    sample than the planned one.
     """
     number = step_after(plan, samples)
     before, after = (step_at(plan, each) for each in (number - 1, number))
-    if len(stages_of(plan)) == 1 or after is None or after.samples_before == samples:
+    anywhere = len(stages_of(plan)) == 1 and not carries_state(plan.model)
+    if anywhere or after is None or after.samples_before == samples:
         return number
     near = after.samples_before if before is None else before.samples_before
     message = (
-        f"run.steps(start={samples}) is inside of optimizer step {number - 1}, and stages end on whole steps"
+        f"run.steps(start={samples}) is inside of optimizer step {number - 1}, "
+        "and stages and carried state begin with whole ones"
     )
     hint = f"start={near} or start={after.samples_before}"
     raise WorldError([Problem(code="loop-misused", message=message, hint=hint)])

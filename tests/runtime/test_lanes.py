@@ -138,3 +138,12 @@ def test_carried_state_is_that_of_one_long_pass(plan_of, environ_of):
         run.apply(optimizer)
     whole, _ = model(data.view(6, 12, 8))
     assert torch.allclose(torch.stack([found[index] for index in range(18)]).view(6, 12, 8), whole, atol=1e-6)
+
+
+def test_state_is_carried_from_whole_steps(lanes, environ_of):
+    """Slots that begin in the middle of a step would read other stretches."""
+    import torch
+
+    run = runtime.start(torch.nn.Linear(1, 1), environ=environ_of(lanes(micro_batch_size=6)))
+    with pytest.raises(WorldError, match=r"run.steps\(start=18\) is inside of optimizer step 2"):
+        next(run.steps(range(36), start=18))
