@@ -47,8 +47,8 @@ def _arguments(recipe: Recipe, batches: tuple[BatchPlan, ...]) -> Iterator[Probl
                     code="placeholder-of-one-batch",
                     severity="warning",
                     path=path,
-                    message=f"`{match[0]}` is that of the run's own batch for the whole job, and {min(values)} to "
-                    f"{max(values)} in its stages",
+                    message=f"`{match[0]}` is {values[0]} for the whole job, as its first stage has it; stages have "
+                    f"{min(values)} to {max(values)}",
                     hint="let the script read step.batch, or leave the argument out",
                 )
 
