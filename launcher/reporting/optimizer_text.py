@@ -26,7 +26,7 @@ def optimizer_lines(optimizer: OptimizerPlan) -> list[str]:
 def _timescale(here: float, at_reference: float | None) -> str:
     """Source: B / (eta lambda D), Wang & Aitchison 2024, arXiv:2405.13698."""
     before = "" if at_reference is None else f" ({at_reference:.3g} at the reference)"
-    return f"weight decay averages over {here:.3g} of the run{before}"
+    return f"weight decay averages over {here:.3g} x the run{before}"
 
 
 def _name(field: str) -> str:
