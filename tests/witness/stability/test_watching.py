@@ -39,6 +39,12 @@ def test_clipping_of_more_than_half_is_named_and_so_is_its_end():
     assert found[1].words == "35 % of the last 256 steps were clipped at 1, no longer more than half"
 
 
+def test_the_usual_norm_is_the_90th_percentile():
+    """Of norms from 1.01 to 3.56, nine of ten are below 3.31."""
+    [found] = watched([1 + place / 100 for place in range(1, 257)], max_norm=1.0)
+    assert found.words.endswith("90 % of their gradient norms are below 3.31")
+
+
 def test_a_warmup_is_not_judged():
     """Gradients are large at its start, nearly everywhere."""
     assert watched([2.0] * 300 + [0.5] * 500, max_norm=1.0, warmup_steps=300) == []
