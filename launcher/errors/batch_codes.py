@@ -145,8 +145,17 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "use parallel.data alone, or one run per stage",
     ),
     "stage-needs-a-restart": CodeInfo(
-        "a stage changes what a running job cannot change: model, machines, engine, optimizer, precision and the like",
-        "write a recipe of its own for that stage, which resumes the checkpoint of the one before",
+        "a stage changes what a running job cannot change: machines, layout, recomputation, engine and the like",
+        "batchwright run goes from part to part; elsewhere name the part with --stage N",
+    ),
+    "stage-changes-the-training": CodeInfo(
+        "a stage would change what training means (model, data, optimizer, schedule, precision, loss, seed) or which "
+        "script and executor carry it out",
+        "write it for the whole run, or train a recipe of its own from these parameters",
+    ),
+    "part-needs-its-checkpoint": CodeInfo(
+        "a part of a run in stages begins where the part before it ended, and there is no checkpoint of that step",
+        "save at step.is_last, and resume with --resume RUN",
     ),
     "split-dependent": CodeInfo(
         "a layer or loss looks at the other samples of a micro-batch, or dropout draws masks by it: another micro-batch "

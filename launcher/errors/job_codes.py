@@ -38,7 +38,7 @@ JOB_CODES: dict[str, CodeInfo] = {
         "the executor cannot carry out what the recipe asks", "the message says which key, and why"
     ),
     "restart-without-resume": CodeInfo(
-        "Slurm is to start the job again and nothing tells the script to go on where it was",
+        "a job is to be started again and nothing tells the script to go on where it was",
         "write resume.args",
     ),
     "scheduler-line": CodeInfo(

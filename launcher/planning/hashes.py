@@ -62,9 +62,10 @@ def semantics_hash(
     }
     coupled = model.batch_coupled or model.dropout > 0 or recipe.model.attention_dropout
     if coupled or carries_state(model):
-        meaning["split"] = _split(batch)
         if stage_batches:
             meaning["splits"] = [_split(each) for each in stage_batches]
+        else:
+            meaning["split"] = _split(batch)
     return _digest(meaning)
 
 
@@ -73,6 +74,8 @@ def plan_hash(plan: RunPlan) -> str:
     stages = plan.stages and tuple(replace(stage, memory=None) for stage in plan.stages)
     told = replace(plan, memory=None, stages=stages).to_dict()
     plain = {key: value for key, value in told.items() if key not in _NOT_IN_PLAN_HASH}
+    if plan.part is None:
+        del plain["part"]
     plain["model"] = {key: value for key, value in plain["model"].items() if key not in _COUNTS}
     plain["launch"] = {
         key: value for key, value in plain["launch"].items() if key not in {"workdir", "hosts", "allocation"}

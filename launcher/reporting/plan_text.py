@@ -193,7 +193,8 @@ def _next_step(plan: RunPlan, recipe: Recipe, recipe_path: str) -> str:
     """What can really be done with this plan."""
     if plan.verdict == "does-not-fit":
         return f"batchwright plan {recipe_path} --set ...: one of the ways out"
-    if refused := unsupported(recipe):
+    refused = [problem for problem in unsupported(recipe) if problem.code != "stage-needs-a-restart"]
+    if refused:
         later = all(problem.code == "not-yet-supported" for problem in refused)
         seen = "the keys that are not used yet" if later else f"{refused[-1].code} above"
         return f"it can be planned and not yet be run: see {seen}"
@@ -201,4 +202,7 @@ def _next_step(plan: RunPlan, recipe: Recipe, recipe_path: str) -> str:
         return "write launch.script, then batchwright run"
     if plan.layout.num_nodes > 1 and plan.launch.executor == "local":
         return f"batchwright render {recipe_path} -o DIR"
-    return f"batchwright run {recipe_path}"
+    part = recipe.part
+    if part is None:
+        return f"batchwright run {recipe_path}"
+    return f"batchwright run {recipe_path} --stage {part.first_stage}{' --resume RUN' if part.number > 1 else ''}"

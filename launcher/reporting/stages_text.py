@@ -35,15 +35,31 @@ def stage_lines(plan: RunPlan) -> list[str]:
         more = f"... {left_out} stages more, of {show_count(stages[_FIRST].batch.global_batch_size)} to "
         more += f"{show_count(stages[-_LAST - 1].batch.global_batch_size)} sequences"
         lines.insert(1 + _FIRST, more)
-    return [*lines, *_most_memory(stages)]
+    return [*lines, *_most_memory(plan), *_part(plan)]
 
 
-def _most_memory(stages: tuple[StagePlan, ...]) -> list[str]:
+def _most_memory(plan: RunPlan) -> list[str]:
     """Which stage the memory below is of, where they differ."""
+    first, last = (plan.part.first_stage, plan.part.last_stage) if plan.part else (1, None)
+    stages = (plan.stages or ())[first - 1 : last]
     needs = [0 if stage.memory is None else stage.memory.high_bytes for stage in stages]
     if len(set(needs)) < 2:
         return []
-    return [f"stage {1 + needs.index(max(needs))} needs most memory, which is what is shown of memory"]
+    return [f"stage {first + needs.index(max(needs))} needs most memory, which is what is shown of memory"]
+
+
+def _part(plan: RunPlan) -> list[str]:
+    """Which of them one job trains, where the run needs several."""
+    part = plan.part
+    if part is None:
+        return []
+    alone = part.first_stage == part.last_stage
+    which = f"stage {part.first_stage}" if alone else f"stages {part.first_stage} to {part.last_stage}"
+    before = f", from the checkpoint of step {show_count(part.first_step - 1)}" if part.first_step > 1 else ""
+    end = " to the end" if part.last_step is None else f"-{show_count(part.last_step)}"
+    return [
+        f"this job is part {part.number} of {part.count}: {which}, steps {show_count(part.first_step)}{end}{before}"
+    ]
 
 
 def _fitting(columns: list[list[str]]) -> list[list[str]]:

@@ -32,9 +32,15 @@ class Progress:
         resumed: bool = False,
         stability: Stability | None = None,
         work: Callable[[int], tuple[float, float]] | None = None,
+        last_step: int | None = None,
     ) -> None:
-        """work: of an optimizer step and of all behind it, in one unit; by the number of steps when None."""
+        """What is said and kept of a run.
+
+        last_step: of this process, where it trains a part of the run. work: of an optimizer step and of all behind it,
+            in one unit; by the number of steps when None.
+        """
         self.total_steps, self.clock = total_steps, clock
+        self._last_step = last_step or total_steps
         self.stream = stream or sys.stdout
         self.terminal = self.stream.isatty()
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +65,7 @@ class Progress:
             seconds = entry["seconds"] / self._work(entry["step"])[0]
             before = self._mean_seconds or seconds
             self._mean_seconds = 0.9 * before + 0.1 * seconds
-        is_end = not self.last or entry["step"] == self.total_steps
+        is_end = not self.last or entry["step"] == self._last_step
         self.last = entry
         waited = self.clock() - self._spoke
         if is_end or waited >= (REWRITE_SECONDS if self.terminal else LINE_SECONDS):

@@ -9,13 +9,14 @@ from typing import Any
 
 from launcher.errors import Problem, WorldError
 from launcher.planning.accumulation import loss_scale
-from launcher.planning.stages.ledger import PlannedStep, planned_rate, rate_at, step_at
+from launcher.planning.stages.ledger import PlannedStep, ends_at, planned_rate, rate_at
 from launcher.runtime.agreeing import agree_on_samples
 from launcher.runtime.group_rates import group_rates_of
 from launcher.runtime.handshake import agreement, prove
 from launcher.runtime.log_entry import log_entry
 from launcher.runtime.losses import summed
 from launcher.runtime.noise import NoiseMeter
+from launcher.runtime.parting import refuse_other_steps, trained_step
 from launcher.runtime.probing import Probe
 from launcher.runtime.progress import Progress
 from launcher.runtime.reducers import Reducer, reducer_of
@@ -100,6 +101,7 @@ class Run:
         if start is not None:
             self.samples, self._number = start, begins_at(self.plan, start) - 1
             self._rates = self._rates.going_on() if self._rates and start else self._rates
+        refuse_other_steps(self.plan, done=self._number)
         share = Share(
             self.plan,
             rank=self.rank,
@@ -124,6 +126,7 @@ class Run:
             self._progress = Progress(
                 self.folder,
                 total_steps=total,
+                last_step=ends_at(self.plan),
                 resumed=resumed,
                 stability=stability_of(self.plan),
                 work=partial(work_of, self.plan),
@@ -131,7 +134,7 @@ class Run:
             unread = self._noise.opens(self.folder, resumed=resumed)
             if unread:
                 self._progress.say(unread)
-        while planned := step_at(self.plan, self._number + 1):
+        while planned := trained_step(self.plan, self._number + 1):
             yield self._prepare(share, planned)
             if self._step is not None:
                 raise misused(f"step {self._step.number} went without run.apply")

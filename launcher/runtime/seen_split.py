@@ -6,23 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.errors import Problem, WorldError
+from launcher.planning.stages.ledger import stage_with
 from launcher.spec.plan import RunPlan
 
 __all__ = ["refuse_another_model", "seen_split"]
 
 
-def seen_split(plan: RunPlan) -> dict[str, Any]:
-    """Micro-batch and ranks as a checkpoint keeps them; empty where nothing in the model depends on them."""
+def seen_split(plan: RunPlan, *, samples: int = 0) -> dict[str, Any]:
+    """Micro-batch and ranks as a checkpoint keeps them; empty where nothing in the model depends on them.
+
+    samples: consumed so far; those of the stage that goes on from there.
+    """
     seers = _seers(plan)
     if not seers:
         return {}
-    batch = plan.batch
+    batch = stage_with(plan, samples).batch
     return {"micro_batch_size": batch.micro_batch_size, "ranks": batch.data_parallel_size, "seen_by": seers}
 
 
 def refuse_another_model(plan: RunPlan, state: Mapping[str, Any]) -> None:
     """Raises WorldError[resume-differs] where the split is another and the model depends on it."""
-    found, planned = state.get("seen_split") or {}, seen_split(plan)
+    found, planned = state.get("seen_split") or {}, seen_split(plan, samples=state["samples"])
     if not (found and planned) or all(found[name] == planned[name] for name in ("micro_batch_size", "ranks")):
         return
     seers = ", ".join(planned["seen_by"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from launcher.errors import Problem, WorldError
-from launcher.planning.stages.ledger import PlannedStep, stages_of, step_after, step_at
+from launcher.planning.stages.ledger import PlannedStep, ends_at, stages_of, step_after, step_at
 from launcher.planning.stages.whole_sequences import longest_length
 from launcher.planning.stream import carries_state
 from launcher.runtime.reducers import Reducer
@@ -51,7 +51,7 @@ def work_of(plan: RunPlan, number: int) -> tuple[float, float]:
 
     In a run without an end nothing is left.
     """
-    step, end = step_at(plan, number), step_at(plan, plan.data.get("total_steps") or 0)
+    step, end = step_at(plan, number), step_at(plan, ends_at(plan) or 0)
     if step is None or end is None:
         return 1.0, 0.0
     if step.tokens_after is None or step.tokens_before is None or end.tokens_after is None:

@@ -29,7 +29,7 @@ def state_of(
         "learning_rate": rate_at(plan, samples),
         "scaling": scaling_of(plan),
         **({"split": _split(plan)} if carries_state(plan.model) else {}),
-        **({"seen_split": seen} if (seen := seen_split(plan)) else {}),
+        **({"seen_split": seen} if (seen := seen_split(plan, samples=samples)) else {}),
     }
 
 

@@ -58,7 +58,8 @@ class MicroBatch:
 class Step:
     """One optimizer step: iterate over it once for this rank's micro-batches.
 
-    number: counted from 1 over the whole run. size: sequences in it, over all ranks. is_last: it ends the run.
+    number: counted from 1 over the whole run. size: sequences in it, over all ranks. is_last: it ends the run, or the
+        part of it that this job trains.
     stage: counted from 1. batch: how the stage splits its global batch. ends_stage: the next step is another stage's.
     resets_state: carried recurrent state is to be zero before it, as every slot reads its data from their start.
     """

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from launcher.errors import Problem
 from launcher.spec.marks import Origin
+from launcher.spec.parts import PartPlan
 from launcher.spec.place import LaunchPlan
 from launcher.spec.rates import CompiledSchedule, LearningRatePlan, SchedulePlan
 
@@ -22,6 +23,7 @@ __all__ = [
     "MemoryPlan",
     "ModelPlan",
     "OptimizerPlan",
+    "PartPlan",
     "PrecisionPlan",
     "RunPlan",
     "SchedulePlan",
@@ -231,6 +233,8 @@ class RunPlan:
     time: None = None
     stages: tuple[StagePlan, ...] | None = None
     """None where the recipe has none: `batch` is then that of every step, else the one at which the curve peaks."""
+    part: PartPlan | None = None
+    """Which stages this job trains, where the run needs a restart between two of them; else None."""
     launch: LaunchPlan
     data: Mapping[str, Any]
     """num_samples (int or None), kind, drop_last, total_samples (int or None: samples of the run), packing ..."""

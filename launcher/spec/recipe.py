@@ -21,6 +21,7 @@ from launcher.spec.marks import Mark
 from launcher.spec.model import Model
 from launcher.spec.noise import GradientNoise, NoiseMode
 from launcher.spec.parallel import Parallel
+from launcher.spec.parts import RecipePart
 from launcher.spec.place import AllocationPlan, TemplatePlan
 from launcher.spec.trace_file import TraceFile
 from launcher.spec.training import Checkpoint, Data, Evaluation, Loss, Optimizer, Precisions, Resume, Schedule
@@ -75,7 +76,7 @@ class Stage:
     parallel: Literal["auto"] | Parallel | None = None
     """How ranks divide the work."""
     gradient_noise: NoiseMode | GradientNoise | None = None
-    """Measured over the whole run; changes nothing here."""
+    """Whether gradient noise is measured."""
     cluster: Annotated[str, "cluster"] | Cluster | None = None
     """The machines."""
     launch: Launch | None = None
@@ -169,3 +170,5 @@ class Recipe:
     """The Slurm job that we are in, where Slurm starts the job. Filled before planning."""
     template: TemplatePlan | None = field(default=None, metadata={"internal": True}, compare=False)
     """launch.template as it was read. Filled before planning."""
+    part: RecipePart | None = field(default=None, metadata={"internal": True}, compare=False)
+    """The part of a run in stages that one job trains; None: the whole run."""

@@ -18,7 +18,7 @@ from launcher.handoff.guard.lateness import (
 )
 from launcher.handoff.guard.local_ranks import ANSWER_SECONDS, LocalRanks
 from launcher.handoff.guard.slowness import Slowness
-from launcher.planning.stages.ledger import step_at
+from launcher.planning.stages.ledger import ends_at, step_at
 from launcher.spec.plan import RunPlan
 
 __all__ = ["Guard", "LocalGuard", "local_guard"]
@@ -84,7 +84,7 @@ class Guard:
 
     def _decide_on_stall(self, beats: list[Beat]) -> None:
         now = self._clock()
-        total = self._plan.data.get("total_steps")
+        total = ends_at(self._plan)
         allowed = allowed_seconds(beats, stall_seconds=self._plan.launch.stall_seconds, total_steps=total)
         if allowed is None:
             self._moved = now

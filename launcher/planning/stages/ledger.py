@@ -14,8 +14,10 @@ __all__ = [
     "PlannedStep",
     "at_the_start",
     "clock_count",
+    "ends_at",
     "planned_rate",
     "rate_at",
+    "stage_with",
     "stages_of",
     "step_after",
     "step_at",
@@ -66,8 +68,15 @@ def stages_of(plan: RunPlan) -> tuple[StagePlan, ...]:
 
 
 def at_the_start(plan: RunPlan) -> RunPlan:
-    """The plan with the batch of its first stage: what an engine's files and a script's arguments are rendered from."""
-    return replace(plan, batch=stages_of(plan)[0].batch) if plan.stages else plan
+    """The plan with the batch of the first stage that it trains: what files and arguments are rendered from."""
+    first = plan.part.first_stage - 1 if plan.part else 0
+    return replace(plan, batch=stages_of(plan)[first].batch) if plan.stages else plan
+
+
+def ends_at(plan: RunPlan) -> int | None:
+    """Number of the last optimizer step that this job trains: of its part of the run, else of the run."""
+    total: int | None = plan.data.get("total_steps")
+    return total if plan.part is None else plan.part.last_step
 
 
 def step_at(plan: RunPlan, number: int) -> PlannedStep | None:
@@ -97,13 +106,13 @@ def step_at(plan: RunPlan, number: int) -> PlannedStep | None:
 
 def step_after(plan: RunPlan, samples: int) -> int:
     """Number of the first step that begins at or past a count of samples; the one after the last at the end."""
-    stage = _stage_with(plan, samples)
+    stage = stage_with(plan, samples)
     return stage.first_step + -(-(samples - stage.samples_before) // stage.batch.global_batch_size)
 
 
 def tokens_after(plan: RunPlan, samples: int) -> int | None:
     """Tokens consumed with a count of samples; None where sequences have no length."""
-    stage = _stage_with(plan, samples)
+    stage = stage_with(plan, samples)
     length = stage.batch.sequence_length
     if stage.tokens_before is None or length is None:
         return None
@@ -144,10 +153,10 @@ def rate_at(plan: RunPlan, samples: int) -> float | None:
         return compiled_rate(rates.compiled, peak=rates.peak_learning_rate, step=step)
     count = clock_count(rates.schedule, samples=samples, tokens=tokens_after(plan, samples))
     rate = learning_rate_at(schedule=rates.schedule, samples=count)
-    return rate * _stage_with(plan, samples).learning_rate_scale
+    return rate * stage_with(plan, samples).learning_rate_scale
 
 
-def _stage_with(plan: RunPlan, samples: int) -> StagePlan:
+def stage_with(plan: RunPlan, samples: int) -> StagePlan:
     """The last stage that begins at or before a count of samples."""
     return max(
         (stage for stage in stages_of(plan) if stage.samples_before <= samples),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, replace
 
 from launcher.errors import Problem
 from launcher.planning.layout import axes_of
+from launcher.planning.stages.restarting import BY_RESTART, OF_A_JOB, parts_of
 from launcher.planning.stages.whole_sequences import length_out_of_step
+from launcher.planning.stages.written import in_place
 from launcher.spec.recipe import EncoderDecoderLength, Recipe, Stage
 
 __all__ = ["IN_ONE_JOB", "stage_limits", "stage_warnings"]
@@ -26,13 +29,24 @@ def stage_limits(recipe: Recipe) -> tuple[Problem, ...]:
     """Why the stages of a recipe can be planned and not be run; empty where they can, or where there are none."""
     if not recipe.stages:
         return ()
-    parts = (_without_runtime, _other_owner, _other_axes, _restarts, _odd_lengths, _several_streams)
+    parts = (
+        _without_runtime,
+        _other_owner,
+        _other_axes,
+        _other_training,
+        _restarts,
+        _odd_lengths,
+        _several_streams,
+    )
     return tuple(problem for part in parts for problem in part(recipe))
 
 
 def stage_warnings(recipe: Recipe) -> tuple[Problem, ...]:
-    """The same as warnings, for a plan."""
-    return tuple(replace(problem, severity="warning") for problem in stage_limits(recipe))
+    """The same as warnings, for a plan; that a job has to be started anew on the way is a note."""
+    return tuple(
+        replace(problem, severity="note" if problem.code == "stage-needs-a-restart" else "warning")
+        for problem in stage_limits(recipe)
+    )
 
 
 def _without_runtime(recipe: Recipe) -> tuple[Problem, ...]:
@@ -62,23 +76,72 @@ def _other_owner(recipe: Recipe) -> tuple[Problem, ...]:
 
 
 def _other_axes(recipe: Recipe) -> tuple[Problem, ...]:
-    axes = axes_of(recipe.parallel)
-    if axes.ranks_per_replica == 1:
+    written = [("parallel", recipe.parallel)]
+    written += [
+        (f"stages.{at}.parallel", each.parallel) for at, each in enumerate(recipe.stages) if each.parallel
+    ]
+    found = [(path, axes) for path, each in written if (axes := axes_of(each)).ranks_per_replica > 1]
+    if not found:
         return ()
+    path, axes = found[0]
     problem = Problem(
         code="stages-need-data-parallel",
-        path="parallel",
+        path=path,
         message=f"`stages` with {axes}: the runtime changes the batch of data-parallel ranks only",
         hint="use parallel.data alone, or one run per stage",
     )
     return (problem,)
 
 
+def _other_training(recipe: Recipe) -> tuple[Problem, ...]:
+    """Keys of a stage that say what training means, or which job it is."""
+    return tuple(
+        Problem(
+            code="stage-changes-the-training",
+            path=f"stages.{place}.{path}",
+            message=f"`stages.{place}.{path}` would make stage {place + 1} {what}",
+            because=("a stage may change its batch, its length, and how it is computed",),
+            hint=f"write {path} at the top for the whole run, or train a recipe of its own from these parameters",
+        )
+        for place, stage in enumerate(recipe.stages)
+        for path, what in _strange_keys(recipe, stage, place)
+    )
+
+
+def _strange_keys(recipe: Recipe, stage: Stage, place: int) -> Iterator[tuple[str, str]]:
+    for item in fields(stage):
+        if getattr(stage, item.name) is None or item.name in (*IN_ONE_JOB, *BY_RESTART):
+            continue
+        yield item.name, "another training"
+    if stage.launch is not None:
+        here = in_place(recipe, stage, f"stages.{place}").launch
+        whole = recipe if recipe.part is None else recipe.part.whole
+        for name in OF_A_JOB:
+            if getattr(here, name) != getattr(whole.launch, name):
+                yield f"launch.{name}", "another job"
+
+
 def _restarts(recipe: Recipe) -> tuple[Problem, ...]:
-    found = []
-    for place, stage in enumerate(recipe.stages):
-        found += [_needs_restart(place, key) for key in _keys(stage) if key not in IN_ONE_JOB]
-    return tuple(found)
+    """Where a job has to end and another one goes on, unless the recipe is narrowed to one of its parts."""
+    if recipe.part is not None:
+        return ()
+    return tuple(
+        Problem(
+            code="stage-needs-a-restart",
+            path=f"stages.{part.first_stage - 1}",
+            message=f"stage {part.first_stage} of {len(recipe.stages)} has other {_several(part.changed)} than the one "
+            "before, which no running job can change",
+            because=(
+                "a running job can change its batch, its sequence length and how a rank splits its share",
+            ),
+            hint=f"batchwright run ends the job there and goes on with another; --stage {part.first_stage} is that one",
+        )
+        for part in parts_of(recipe)[1:]
+    )
+
+
+def _several(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _odd_lengths(recipe: Recipe) -> tuple[Problem, ...]:
@@ -113,17 +176,3 @@ def _several_streams(recipe: Recipe) -> tuple[Problem, ...]:
         hint="keep one length, or end the recipe there and resume its checkpoint with a recipe of another length",
     )
     return (problem,)
-
-
-def _keys(stage: Stage) -> list[str]:
-    return [item.name for item in fields(stage) if getattr(stage, item.name) is not None]
-
-
-def _needs_restart(place: int, key: str) -> Problem:
-    return Problem(
-        code="stage-needs-a-restart",
-        path=f"stages.{place}.{key}",
-        message=f"`stages.{place}.{key}` cannot change while the job runs",
-        because=("a running job can change its batch, its sequence length and how a rank splits its share",),
-        hint=f"end this recipe there, and resume its checkpoint with a recipe of its own that has that {key}",
-    )

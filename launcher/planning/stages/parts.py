@@ -58,7 +58,7 @@ def solve_parts(
     problems: list[Problem] = []
     budgets: dict[object, Budget | MeasuredBudget | None] = {}
     for stage in stages:
-        machines, placed = _placed(stage, cluster=cluster, layout=layout)
+        machines, placed = _placed(recipe, stage, cluster=cluster, layout=layout)
         problems += placed.problems
         if placed.value is None:
             continue
@@ -138,11 +138,12 @@ def stage_plans(
 
 
 def _placed(
-    stage: StageRecipe, *, cluster: Cluster, layout: LayoutPlan
+    recipe: Recipe, stage: StageRecipe, *, cluster: Cluster, layout: LayoutPlan
 ) -> tuple[Cluster, Solved[LayoutPlan]]:
     """The machines of a stage and its layout on them: the run's, unless the stage writes its own."""
-    written = stage.written
-    if written.parallel is None and written.cluster is None:
+    written, part = stage.written, recipe.part
+    alike = written.parallel is None and written.cluster is None
+    if alike if part is None else part.first_stage <= stage.number <= part.last_stage:
         return cluster, Solved(value=layout)
     machines = stage.recipe.cluster if isinstance(stage.recipe.cluster, Cluster) else cluster
     solved = solve_layout(recipe=stage.recipe, cluster=machines, cluster_origin=Origin(origin="recipe"))

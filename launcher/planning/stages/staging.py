@@ -14,6 +14,7 @@ from launcher.planning.stages.ending import end_problems
 from launcher.planning.stages.origins import stage_origins
 from launcher.planning.stages.parts import StagePart, solve_parts, stage_plans
 from launcher.planning.stages.remarks import stage_remarks
+from launcher.planning.stages.restarting import part_plan
 from launcher.planning.stages.timeline import StageClock
 from launcher.planning.stages.written import StageRecipe, few, solve_clock, stage_recipes
 from launcher.spec.cluster import Cluster
@@ -91,7 +92,10 @@ class Staging:
             zip(self.parts, self.clock.course.legs, stages, strict=False)
         ):
             origins |= stage_origins(recipe=recipe, part=part, leg=leg, plan=stage, place=place)
-        plan = _with_memory(replace(plan, stages=stages, origins=dict(sorted(origins.items()))), blocks)
+        plan = replace(plan, stages=stages, origins=dict(sorted(origins.items())))
+        plan = replace(plan, part=part_plan(recipe, stages=stages))
+        trained = plan.part
+        plan = _with_memory(plan, blocks[trained.first_stage - 1 : trained.last_stage] if trained else blocks)
         if plan.learning_rate is None:
             return plan
         return replace(plan, learning_rate=replace(plan.learning_rate, curve=staged_curve(plan)))
@@ -105,6 +109,10 @@ def staged_timeline(*, recipe: Recipe, staging: Staging, global_batch_size: int)
     if solved.value is None or staging.clock is None:
         return solved
     found = end_problems(stages=staging.stages, course=staging.clock.course, timeline=solved.value)
+    part = recipe.part
+    reached = part is None or not found or _reaches(solved.value, staging.clock, part.first_stage)
+    if not reached:
+        found = tuple(replace(problem, severity="error") for problem in found)
     return replace(solved, problems=(*solved.problems, *found))
 
 
@@ -122,6 +130,10 @@ def solve_staging(recipe: Recipe) -> Staging:
         stages=stages.value,
         clock=clock.value,
     )
+
+
+def _reaches(timeline: Timeline, clock: StageClock, stage: int) -> bool:
+    return timeline.total_steps is None or clock.course.leg_of(timeline.total_steps) + 1 >= stage
 
 
 def _with_memory(plan: RunPlan, blocks: tuple[MemoryBlock, ...]) -> RunPlan:

@@ -22,7 +22,15 @@ from launcher.spec.parallel import Parallel
 from launcher.spec.recipe import Recipe, Stage
 from launcher.spec.training import Checkpoint, Data, Evaluation, Loss, Optimizer, Precisions, Resume, Schedule
 
-__all__ = ["StageRecipe", "changes_length", "counts_tokens", "few", "solve_clock", "stage_recipes"]
+__all__ = [
+    "StageRecipe",
+    "changes_length",
+    "counts_tokens",
+    "few",
+    "in_place",
+    "solve_clock",
+    "stage_recipes",
+]
 
 _BATCH = ("global_batch_size", "global_batch_tokens")
 _NOT_MERGED = ("until", *_BATCH)
@@ -78,10 +86,10 @@ class StageRecipe:
 
 def stage_recipes(recipe: Recipe) -> Solved[tuple[StageRecipe, ...]]:
     """The stages of a recipe, none where it has none; problems of each batch with the stage's place."""
-    found, problems = [], []
+    recipe, found, problems = _whole(recipe), [], []
     for place, stage in enumerate(recipe.stages):
         path = f"stages.{place}"
-        inside = _in_place(recipe, stage, path)
+        inside = in_place(recipe, stage, path)
         size = solve_global_batch(inside)
         made = StageRecipe(
             number=place + 1,
@@ -123,6 +131,19 @@ def solve_clock(*, recipe: Recipe, stages: tuple[StageRecipe, ...]) -> Solved[St
     return Solved(value=clock)
 
 
+def in_place(recipe: Recipe, stage: Stage, path: str) -> Recipe:
+    """The recipe with what one of its stages writes in place; path: of the stage."""
+    keys: dict[str, Any] = {}
+    for item in fields(stage):
+        value = getattr(stage, item.name)
+        if item.name in _NOT_MERGED or value is None:
+            continue
+        keys[item.name] = _merged(getattr(recipe, item.name), value, f"{path}.{item.name}", recipe.marks)
+    if stage.global_batch_size is not None or stage.global_batch_tokens is not None:
+        keys |= {name: getattr(stage, name) for name in _BATCH}
+    return replace(recipe, **keys, marks=_marks(recipe.marks, path, _own_keys(stage)))
+
+
 def few(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     """The first problems of each code; a long ramp may have the same one in a hundred stages."""
     kept: list[Problem] = []
@@ -149,16 +170,14 @@ def counts_tokens(recipe: Recipe) -> bool:
     return clock == "tokens" and sequence_tokens(recipe) is not None
 
 
-def _in_place(recipe: Recipe, stage: Stage, path: str) -> Recipe:
-    keys: dict[str, Any] = {}
-    for item in fields(stage):
-        value = getattr(stage, item.name)
-        if item.name in _NOT_MERGED or value is None:
-            continue
-        keys[item.name] = _merged(getattr(recipe, item.name), value, f"{path}.{item.name}", recipe.marks)
-    if stage.global_batch_size is not None or stage.global_batch_tokens is not None:
-        keys |= {name: getattr(stage, name) for name in _BATCH}
-    return replace(recipe, **keys, marks=_marks(recipe.marks, path, _own_keys(stage)))
+def _whole(recipe: Recipe) -> Recipe:
+    """The recipe of the whole run, where one of its parts is planned, with what was found beside the part's."""
+    if recipe.part is None:
+        return recipe
+    names = ("traces", "hosts", "allocation", "template")
+    beside: dict[str, Any] = {name: getattr(recipe, name) for name in names}
+    whole: Recipe = recipe.part.whole
+    return replace(whole, **beside)
 
 
 def _merged(whole: Any, part: Any, path: str, marks: Mapping[str, Mark]) -> Any:

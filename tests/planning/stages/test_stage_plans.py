@@ -198,7 +198,7 @@ def test_settings_of_a_stage_reach_its_memory():
     assert parts[0]["activations"] < parts[2]["activations"]
     assert parts[1]["optimizer_states"] == pytest.approx(parts[2]["optimizer_states"] / 2, rel=0.01)
     restarts = [problem.path for problem in plan.problems if problem.code == "stage-needs-a-restart"]
-    assert restarts == ["stages.0.activation_checkpointing", "stages.1.parallel"]
+    assert restarts == ["stages.1", "stages.2"]
     refused = unsupported(recipe_of(launch=Launch(runtime=True), stages=stages))
     assert [problem.severity for problem in refused] == ["error", "error"]
 
