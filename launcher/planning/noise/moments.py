@@ -88,7 +88,7 @@ class Moments:
         step's sequences are fresh, so that errors of different steps are uncorrelated; what drifts with the
         parameters is not error, and widens the interval, which is then that of the window's mean.
         Source: Fieller 1954, Some problems in interval estimation, J. R. Stat. Soc. B 16(2).
-        Checked: tests/planning/noise/test_moments.py counts how often it holds the truth.
+        Checked: tests/planning/noise/test_noise_moments.py counts how often it holds the truth.
         """
         fresh = self.effective_count
         if self.count < 2 or fresh <= 1:
