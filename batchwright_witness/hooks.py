@@ -165,7 +165,8 @@ def _engine(watch: Watch, module: ModuleType) -> None:
     def begin(engine: Any, found: list[Any]) -> None:
         if not watch.knows(engine):
             stage = int(engine.zero_optimization_stage())
-            watch.starts(engine, lambda: int(engine.global_steps), zero_stage=stage)
+            skipped = int(engine.skipped_steps)
+            watch.starts(engine, lambda: int(engine.global_steps), zero_stage=stage, skipped=skipped)
             watch.waiting.clear()  # what steps inside the engine steps for it
         # read now: the engine's scheduler changes the rates before its step returns
         found += [_rates(engine.optimizer), engine.skipped_steps]

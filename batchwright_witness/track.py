@@ -27,6 +27,8 @@ class Track:
     rate: RateCheck | None
     steps: int = 0
     skipped: int = 0
+    skipped_before: int = 0
+    """Of the `before` steps, those that changed nothing."""
     settled: bool = False
     visible: bool = False
     """Some rank counted something in some step."""
@@ -43,6 +45,16 @@ class Track:
     def number(self) -> int:
         """Number of the latest step, from the start of the training."""
         return (self.before or 0) + self.steps
+
+    @property
+    def applied(self) -> int:
+        """The same without steps that were skipped: what a stack's own schedule counts."""
+        return self.number - self.skipped_before
+
+    @property
+    def skips(self) -> int:
+        """All steps that changed nothing so far."""
+        return self.skipped + self.skipped_before
 
     def count_on(self, seen: Seen, batch: int) -> str | None:
         """Carry the sum of samples on by what this rank took; words when a step takes other than the first ones."""

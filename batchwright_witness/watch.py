@@ -43,6 +43,7 @@ class Stop(Protocol):
 
 
 Fingerprint = Callable[[], float | None]
+Earlier = Callable[[], int | None]
 
 
 def _harmless(method: Callable[..., None]) -> Callable[..., None]:
@@ -120,10 +121,13 @@ class Watch:
         return self.tracks[owner].steps if owner in self.tracks else 0
 
     @_harmless
-    def starts(self, owner: Any, earlier: Callable[[], int | None], *, zero_stage: int | None = None) -> None:
+    def starts(
+        self, owner: Any, earlier: Earlier, *, zero_stage: int | None = None, skipped: int = 0
+    ) -> None:
         """The first step of an optimizer is about to be done; `earlier` ones were done by another process.
 
         zero_stage: of the DeepSpeed engine that steps; None for an optimizer that steps by itself.
+        skipped: how many of the earlier ones changed nothing.
         """
         self._notice(stage_departure(self.plan, zero_stage))
         before, planned, rate = earlier(), self.plan.learning_rate, None
@@ -137,6 +141,7 @@ class Watch:
             samples=SampleCheck(accepted=accepted_samples(self.plan)),
             tokens=None if tokens is None else SampleCheck(accepted=tokens, kind="tokens"),
             rate=rate,
+            skipped_before=skipped,
         )
         self.kept.append(track)
         self.tracks[owner] = track
@@ -178,7 +183,7 @@ class Watch:
         if track.rate is None or not rates:
             return None
         known = track.rate.contradicted
-        track.rate.see(done=track.number, tried=track.number + track.skipped, rates=rates)
+        track.rate.see(done=track.applied, tried=track.number + track.skipped, rates=rates)
         if track.rate.contradicted is None:
             return None
         words = rate_difference(self.plan, track.rate, several=len(self.kept) > 1, draw=self._borrowed.draw)
@@ -271,7 +276,7 @@ class Watch:
             "samples": None if track.counted is None else round(track.counted),
             "learning_rate": rates[track.rate.group if track.rate else 0] if rates else None,
             "planned_learning_rate": self._borrowed.rate_of_step(
-                self.plan, track.number, skipped=track.skipped
+                self.plan, track.applied, skipped=track.skips
             ),
             "seconds": None if track.time is None else now - track.time,
             "rank_samples": _most(seen, "rows"),

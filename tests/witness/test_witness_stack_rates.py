@@ -7,6 +7,7 @@ from plan_by_hand import plan_by_hand
 
 from batchwright_witness.findings import rate_difference
 from batchwright_witness.rates import RateCheck
+from batchwright_witness.track import Track
 from launcher.planning.learning_rate import learning_rate_at
 from launcher.planning.schedulers.drawing import compiled_rate
 from launcher.spec.rates import CompiledSchedule
@@ -120,3 +121,13 @@ def test_skipped_steps(owner, counts):
             for step in steps
         ]
         assert all(seen) is followed
+
+
+def test_a_resumed_engine_that_has_skipped_steps():
+    """DeepSpeed's count of steps has those that overflowed in it; its schedule has not, before the resume as after."""
+    track = Track(index=0, before=9, samples=None, tokens=None, rate=None, skipped_before=2)
+    track.steps, track.skipped = 3, 1
+    assert (track.number, track.applied) == (12, 10)
+    check = check_of(plan_of("engine:WarmupDecayLR"))
+    rate = compiled_rate(STACKS["engine:WarmupDecayLR"], peak=PEAK, step=10)
+    assert check.see(done=track.applied, tried=track.number + track.skipped, rates=[rate])
