@@ -270,14 +270,12 @@ class Watch:
             self._stop("world-differs", found, by_all=False)
 
     def _log(self, track: Track, seen: Seen, rates: Sequence[float]) -> None:
-        now = time.perf_counter()
+        now, rate_of = time.perf_counter(), self._borrowed.rate_of_step
         line: dict[str, Any] = {
             "step": track.number,
             "samples": None if track.counted is None else round(track.counted),
             "learning_rate": rates[track.rate.group if track.rate else 0] if rates else None,
-            "planned_learning_rate": self._borrowed.rate_of_step(
-                self.plan, track.applied, skipped=track.skips
-            ),
+            "planned_learning_rate": rate_of(self.plan, track.applied, skipped=track.skips),
             "seconds": None if track.time is None else now - track.time,
             "rank_samples": _most(seen, "rows"),
             "rank_tokens": _most(seen, "tokens"),
