@@ -41,8 +41,6 @@ class Spikes:
     """The jumps of one series of losses."""
 
     def __init__(self) -> None:
-        self.steps: list[int] = []
-        """First step of each."""
         self._window = Window(WINDOW)
         self._suspects: list[tuple[int, float]] = []
         self._limit = 0.0
@@ -92,7 +90,6 @@ class Spikes:
         step, highest = self._suspects[0][0], max(loss for _, loss in self._suspects)
         self._since, self._highest, self._limit, self._well = step, highest, limit, []
         self._suspects = []
-        self.steps.append(step)
         far = f"{sigmas:.0f} deviations" if math.isfinite(sigmas) else "far"
         words = (
             f"the loss has jumped to {number(highest)}, {far} above {number(median(self._window.values))}, "
