@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from launcher.cli.options import add_recipe
+from launcher.cli.stage_option import add_stage, asked_part
 from launcher.cli.surroundings import Surroundings
 
 __all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the plan as one JSON object, refused or not"
     )
+    add_stage(parser)
     parser.add_argument("--explain", action="store_true", help="add where every number comes from")
 
 
@@ -34,7 +36,9 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """Prints the plan; LauncherError when there is none."""
     from launcher.api import load_recipe, machine_remarks, plan
 
-    recipe = load_recipe(arguments.recipe, overrides=arguments.set)
+    recipe = asked_part(arguments, load_recipe(arguments.recipe, overrides=arguments.set), around)
+    if recipe is None:
+        return 2
     result = plan(recipe, environ=around.environ)
     if arguments.json:
         import json

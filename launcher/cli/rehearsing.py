@@ -29,6 +29,7 @@ from launcher.handoff.trials.rehearsed_parts import (
     steps_part,
 )
 from launcher.handoff.trials.trial import TrialEnd
+from launcher.planning.stages.resuming import resuming_words
 from launcher.reporting.rehearse_text import RehearsalResult, RehearsedPart
 from launcher.reporting.run_text import show_duration
 
@@ -105,7 +106,8 @@ class Rehearsal:
             first = self._start(asked, number=1, wake=wake)
             checkpoint, second = asked.checkpoint(), None
             if first.exit == 0 and recipe.resume and checkpoint and asked.steps > SAVED:
-                second = self._start(asked, number=2, wake=wake, resumed=_resumed(recipe, checkpoint))
+                words = resuming_words(recipe, checkpoint=str(checkpoint))
+                second = self._start(asked, number=2, wake=wake, resumed=words)
             found = self._judge(asked, first, second, checkpoint, seconds=self._clock() - began)
             scratch.keep = found.folder is not None
         return found
@@ -181,14 +183,6 @@ class Rehearsal:
 def _saves_in(folder: Path) -> Path:
     """What stands for the recipe's checkpoint directory: in the run folder, which every node has."""
     return folder / _FIRST / "checkpoints"
-
-
-def _resumed(recipe: Recipe, checkpoint: Path) -> tuple[str, ...]:
-    """All arguments of a start that goes on."""
-    assert recipe.resume is not None
-    place = str(checkpoint).replace("{", "{{").replace("}", "}}")
-    args = (word.replace("{latest_checkpoint}", place) for word in recipe.resume.args)
-    return (*recipe.launch.args, *args)
 
 
 def _where(result: RunPlan) -> str:

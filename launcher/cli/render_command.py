@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher.cli.options import add_recipe
+from launcher.cli.stage_option import add_stage, asked_part
 from launcher.cli.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `render`."""
     add_recipe(parser)
+    add_stage(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -51,7 +53,9 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     from launcher.cli.ordering import make_order, warn
     from launcher.handoff.rendering import write_bundle
 
-    recipe = load_recipe(arguments.recipe, overrides=arguments.set)
+    recipe = asked_part(arguments, load_recipe(arguments.recipe, overrides=arguments.set), around)
+    if recipe is None:
+        return 2
     order = make_order(recipe, around)
     nodes = {command.node_rank for command in order.bundle.nodes or order.bundle.commands}
     if arguments.node_rank not in nodes:
@@ -69,6 +73,10 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
         around.say(_for_wrapper(arguments.print, command, order.plan, directory))
         return 0
     around.tell(f"wrote {', '.join(sorted({'plan.json', *placed.files}))} to {directory}")
+    if (part := order.plan.part) is not None and part.first_step > 1:
+        around.tell(
+            f"the script goes on from the checkpoint of step {part.first_step - 1}: add its words to the command"
+        )
     around.say("\n".join(_lines(placed, order)))
     return 0
 

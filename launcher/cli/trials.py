@@ -16,6 +16,7 @@ from launcher.errors import HandoffError, Problem
 from launcher.handoff.launch import check_order
 from launcher.handoff.run_folder import plain_name
 from launcher.handoff.trials.trial import TrialEnd, run_trial
+from launcher.planning.stages.restarting import BY_RESTART
 
 if TYPE_CHECKING:
     from batchwright_witness.probing import ProbeOrder
@@ -94,7 +95,16 @@ def largest_stage(recipe: Recipe, result: RunPlan) -> tuple[int, tuple[str, ...]
     """Number of the stage that needs most memory, from 1, and the overrides by which it is trained alone."""
     if not result.stages:
         return None
-    number, stage = max(enumerate(result.stages, start=1), key=lambda each: _size(each[1]))
+    alike = [
+        (number, stage)
+        for number, (written, stage) in enumerate(zip(recipe.stages, result.stages, strict=False), start=1)
+        if all(
+            getattr(written, name) is None for name in BY_RESTART
+        )  # else on machines and layouts of its own
+    ]
+    if not alike:
+        return None
+    number, stage = max(alike, key=lambda each: _size(each[1]))
     batch = stage.batch
     changes = [
         *one_batch(recipe),

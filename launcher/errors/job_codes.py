@@ -83,6 +83,10 @@ JOB_CODES: dict[str, CodeInfo] = {
         "use precision: bf16, or find the values that fp16 cannot hold",
     ),
     # a run that is over, or was never one
+    "checkpoint-not-found": CodeInfo(
+        "a job is to go on from the checkpoint of another one, and that left none",
+        "let the script save to checkpoint.directory at its last step",
+    ),
     "run-not-found": CodeInfo("the folder is not one that `batchwright run` wrote", "name a run's folder"),
     # the nodes of a job meet
     "node-number": CodeInfo(

@@ -22,10 +22,10 @@ OPTIONS = {
     "doctor": ["--collective", "--help", "--json", "--set", "-h", "RECIPE"],
     "engines": ["--help", "-h"],
     "logs": ["--follow", "--help", "--rank", "--tail", "-f", "-h", "RUN"],
-    "plan": ["--explain", "--help", "--json", "--set", "-h", "RECIPE"],
+    "plan": ["--explain", "--help", "--json", "--set", "--stage", "-h", "RECIPE"],
     "probe": ["--help", "--json", "--limit", "--set", "--steps", "-h", "RECIPE"],
     "rehearse": ["--help", "--json", "--keep", "--set", "-h", "RECIPE"],
-    "render": ["--help", "--node-rank", "--output", "--print", "--set", "-h", "-o", "RECIPE"],
+    "render": ["--help", "--node-rank", "--output", "--print", "--set", "--stage", "-h", "-o", "RECIPE"],
     "run": [
         *(
             "--detach",
@@ -36,7 +36,7 @@ OPTIONS = {
             "--no-selftest",
             "--rehearse",
         ),
-        *("--run-dir", "--set", "-h", "RECIPE"),
+        *("--resume", "--run-dir", "--set", "--stage", "-h", "RECIPE"),
     ],
     "schema": ["--help", "-h"],
     "selftest": ["--help", "--json", "--set", "-h", "RECIPE"],
