@@ -183,3 +183,42 @@ def test_the_runtime_beside_deepspeeds_own_schedule(tmp_path):
     used, curve, _ = rates_of(tmp_path)
     assert len(used) == 10
     assert follows(used, curve)
+
+
+PREPARED = """
+    from transformers import get_scheduler
+    told = plan.learning_rate.compiled
+    schedule = carrier.prepare(get_scheduler(told.scheduler, optimizer.optimizer, **told.arguments))
+    for step in run.steps("""
+
+
+def test_the_runtime_beside_a_schedule_that_accelerate_prepares(tmp_path):
+    """A script that steps its prepared schedule after run.apply trains at the plan's rates, and is stopped where it does not.
+
+    Source: accelerate@1.15.0 scheduler.py:AcceleratedScheduler.step.
+    """
+    script = QUICKSTART.with_name("train.py").read_text().replace("\n    for step in run.steps(", PREPARED)
+    for stepped, right in (("schedule.step()", True), ("schedule.scheduler.step()", False)):
+        folder = tmp_path / str(right)
+        folder.mkdir()
+        (folder / "train.py").write_text(
+            script.replace("run.apply(optimizer)\n", f"run.apply(optimizer)\n        {stepped}\n")
+        )
+        (folder / "recipe.yaml").write_text(QUICKSTART.read_text())
+        code, text = run(
+            folder,
+            folder / "recipe.yaml",
+            "launch.engine=accelerate",
+            "schedule.owner=script:accelerate",
+            "schedule.warmup=3 steps",
+            "schedule.length=8 steps",
+            "evaluation.every=8 steps",
+        )
+        used, curve, _ = rates_of(folder)
+        if right:
+            assert code == 0, text
+            assert len(used) == 8
+            assert follows(used, curve)
+        else:
+            assert code != 0
+            assert "planned learning rate 0.00133333 at optimizer step 2, found 0.000666667" in text
