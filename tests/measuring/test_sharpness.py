@@ -348,3 +348,31 @@ def test_a_network_agrees_with_its_gradients(torch):
         assert disagreement(loss, parameters, found, scale=scale) == ""
     w = torch.nn.Parameter(torch.ones(3))
     assert disagreement(w.sum, [w], top_eigenvalue(w.sum, [w])) == ""
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.2])
+def test_descent_hovers_at_its_limit(torch, rate):
+    """Gradient descent sharpens a network up to 2 / eta and stays there while the loss falls: arXiv:2103.00065."""
+    from launcher.measuring.sharpness import top_eigenvalue
+
+    x = torch.randn(50, 4).double()
+    y = torch.sin(3 * x[:, :1]) + x[:, 1:2] * x[:, 2:3]
+    module = torch.nn.Sequential(torch.nn.Linear(4, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1)).double()
+    parameters = list(module.parameters())
+
+    def loss():
+        return (module(x) - y).square().mean()
+
+    limit, seen, losses = gradient_descent_threshold(learning_rate=rate), [], []
+    for step in range(2401):
+        value = loss()
+        if step % 600 == 0:
+            seen.append(top_eigenvalue(loss, parameters).value)
+            losses.append(float(value.detach()))
+        gradient = torch.autograd.grad(value, parameters)
+        with torch.no_grad():
+            for each, slope in zip(parameters, gradient, strict=True):
+                each.sub_(slope, alpha=rate)
+    assert seen[0] < 0.75 * limit
+    assert seen[-2:] == pytest.approx([limit, limit], rel=0.1)
+    assert losses[-1] < losses[-2] < losses[0] / 50
