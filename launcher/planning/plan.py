@@ -20,7 +20,7 @@ from launcher.planning.launching import (
 )
 from launcher.planning.memory.block import MemoryBlock, solve_memory
 from launcher.planning.memory.budget import measured_origins
-from launcher.planning.noise.modes import noise_block, noise_problems
+from launcher.planning.noise.modes import noise_block, noise_origins, noise_problems
 from launcher.planning.optimizer import optimizer_origins, optimizer_plan, precision_plan
 from launcher.planning.rates import learning_rate_origins
 from launcher.planning.sizes import size_problems
@@ -168,7 +168,12 @@ def _join(*, recipe: Recipe, cluster: Cluster, parts: Parts, problems: tuple[Pro
 
 
 def _origins(recipe: Recipe, parts: Parts) -> dict[str, Origin]:
-    found = {**optimizer_origins(recipe), **parts.origins, **measured_origins(parts.budget)}
+    found = {
+        **optimizer_origins(recipe),
+        **noise_origins(recipe),
+        **parts.origins,
+        **measured_origins(parts.budget),
+    }
     rate, timeline, size = parts.rate.value, parts.timeline.value, parts.global_batch.value
     if rate is not None and timeline is not None and size is not None:
         found |= learning_rate_origins(recipe=recipe, timeline=timeline, global_batch_size=size)

@@ -6,12 +6,14 @@ from math import ceil
 from typing import Any, Literal
 
 from launcher.errors import Problem
+from launcher.planning.origins import default, written_or
 from launcher.planning.schedule import samples_of
+from launcher.spec.marks import Origin
 from launcher.spec.noise import GradientNoise
 from launcher.spec.plan import BatchPlan, LayoutPlan, RunPlan
 from launcher.spec.recipe import Recipe
 
-__all__ = ["Way", "noise_block", "noise_problems", "way_of"]
+__all__ = ["Way", "noise_block", "noise_origins", "noise_problems", "way_of"]
 
 Way = Literal["ranks", "micro-batches"]
 """ranks: a rank's own gradient against the mean of all. micro-batches: the first one's against the accumulated."""
@@ -37,6 +39,17 @@ def noise_block(*, recipe: Recipe, layout: LayoutPlan, batch: BatchPlan) -> dict
         "every_steps": _every_steps(recipe, batch),
         "decay": asked.decay,
         "because": because,
+    }
+
+
+def noise_origins(recipe: Recipe) -> dict[str, Origin]:
+    """Origins of what noise_block says."""
+    marks = recipe.marks
+    written = written_or(marks, "gradient_noise.mode", written_or(marks, "gradient_noise", default()))
+    return {
+        "gradient_noise.asked": written,
+        "gradient_noise.every_steps": written_or(marks, "gradient_noise.every", default()),
+        "gradient_noise.decay": written_or(marks, "gradient_noise.decay", default()),
     }
 
 

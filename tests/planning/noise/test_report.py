@@ -186,3 +186,14 @@ def test_the_plan_says_whether_it_measures():
     ]
     assert noise_plan_lines(planned(gradient_noise="off")) == []
     assert noise_plan_lines(planned(launch={"runtime": False})) == []
+
+
+def test_origins():
+    """Default where nothing is written; the recipe's place for each part that is."""
+    assert {
+        planned().origins[f"gradient_noise.{name}"].origin for name in ("asked", "every_steps", "decay")
+    } == {"default"}
+    written = planned(gradient_noise={"mode": "ranks", "decay": 0.9}).origins
+    assert written["gradient_noise.asked"].origin == written["gradient_noise.decay"].origin == "recipe"
+    assert written["gradient_noise.every_steps"].origin == "default"
+    assert planned(gradient_noise="off").origins["gradient_noise.asked"].origin == "recipe"
