@@ -23,7 +23,7 @@ _POINTS_AFTER_WARMUP = 20
 
 
 def owner_of(recipe: Recipe) -> str:
-    """Who applies the schedule: runtime, script, or engine:NAME."""
+    """Who applies the schedule: runtime, script, script:NAME or engine:NAME."""
     if recipe.schedule.owner != "auto":
         return recipe.schedule.owner
     return "runtime" if recipe.launch.runtime else "script"

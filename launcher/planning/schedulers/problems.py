@@ -113,8 +113,15 @@ def _of_the_warmups_shape(compiled: CompiledSchedule, asked: Asked) -> Iterator[
 def _of_processes(compiled: CompiledSchedule, asked: Asked) -> Iterator[str]:
     calls, given, total = compiled.calls_per_step, lengths_given(compiled), asked.total_steps
     times = f"Accelerate advances it once per process, {calls} times a step"
-    if calls > 1 and given.total is not None and total is not None and given.total != total * calls:
-        yield f"over after {math.ceil(given.total / calls)} of {total} steps: {times}"
+    if calls > 1 and _other_length(given.total, asked, calls=calls):
+        assert given.total is not None
+        ends = math.ceil(given.total / calls)
+        early = total is not None and ends < total
+        yield (
+            f"over after {ends} of {total} steps: {times}"
+            if early
+            else (f"its length is {ends} steps, the run's {total}: {times}")
+        )
     elif calls > 1 and given.warmup != asked.warmup_steps * calls:
         yield f"warmed up after {_steps(given.warmup / calls)} of {asked.warmup_steps} steps: {times}"
     handed = compiled.handed.get("warmup_num_steps")
@@ -126,21 +133,25 @@ def _of_processes(compiled: CompiledSchedule, asked: Asked) -> Iterator[str]:
 
 
 def _of_lengths(compiled: CompiledSchedule, asked: Asked) -> Iterator[str]:
-    if compiled.calls_per_step > 1:
-        return
-    given, total = lengths_given(compiled), asked.total_steps
-    if given.total is not None and total is not None and given.total != total and asked.decay != "constant":
+    given, calls = lengths_given(compiled), compiled.calls_per_step
+    if calls == 1 and _other_length(given.total, asked, calls=1):
         divided = ": Accelerate divides a DummyScheduler's total_num_steps by the processes"
         why = divided if compiled.handed else ""
-        yield f"its length is {_steps(given.total)} steps, the run's {total}{why}"
-    drawn = max(given.warmup, LENGTH_AT_LEAST) if compiled.stack == "deepspeed" else given.warmup
+        yield f"its length is {_steps(given.total or 0)} steps, the run's {asked.total_steps}{why}"
+    drawn = max(given.warmup, LENGTH_AT_LEAST) if compiled.stack == "deepspeed" else given.warmup / calls
     flat = compiled.arguments.get("warmup_min_lr") == compiled.arguments.get("warmup_max_lr", -1)
-    if drawn != asked.warmup_steps and not flat and not compiled.handed:
+    if calls == 1 and drawn != asked.warmup_steps and not flat and not compiled.handed:
         least = f": DeepSpeed takes {LENGTH_AT_LEAST} at least" if drawn != given.warmup else ""
         yield f"a warmup of {_steps(drawn)} steps, asked for is {asked.warmup_steps}{least}"
     exact = asked.schedule.warmup_samples / asked.global_batch_size
     if drawn == asked.warmup_steps != exact:
         yield f"its warmup is whole steps, {asked.warmup_steps} for {float(exact):.4g}"
+
+
+def _other_length(total: float | None, asked: Asked, *, calls: int) -> bool:
+    """Whether a decay ends elsewhere than the run; a rate that stays has no end to be wrong."""
+    known = total is not None and asked.total_steps is not None and asked.decay != "constant"
+    return known and total != (asked.total_steps or 0) * calls
 
 
 def _of_ends(compiled: CompiledSchedule, asked: Asked, found: Comparison) -> Iterator[str]:

@@ -345,6 +345,27 @@ def test_optimizer_steps_for_a_prepared_schedule_are_warned_of():
             "runtime",
         ),
         (
+            "script:accelerate",
+            {"warmup": "120 samples"},
+            "schedule-differs",
+            "its warmup is whole steps, 3 for 2.5",
+            "runtime",
+        ),
+        (
+            "script:accelerate",
+            {"arguments": {"num_training_steps": 4000}},
+            "schedule-differs",
+            "its length is 2000 steps, the run's 1000: Accelerate advances it once per process",
+            "num_training_steps: 2000",
+        ),
+        (
+            "script:accelerate",
+            {"decay": "constant", "arguments": {"num_warmup_steps": 100, "num_training_steps": 1000}},
+            "schedule-differs",
+            "warmed up after 50 of 100 steps: Accelerate advances it once per process",
+            "num_warmup_steps: 200",
+        ),
+        (
             "script:trainer",
             {"arguments": {"warmup_steps": 0.07}, "warmup": "7 %", "length": "100 steps"},
             "schedule-differs",
