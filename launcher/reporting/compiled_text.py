@@ -75,7 +75,7 @@ def _beside(rate: LearningRatePlan, compiled: CompiledSchedule) -> str:
     """The first-step convention and the largest difference, in words."""
     lag = compiled.lag_steps
     if lag == 0:
-        late = "as many steps as asked for"
+        late = "no step behind the schedule asked for"
     else:
         steps = f"{show_count(abs(lag))} step{'s' if abs(lag) != 1 else ''}"
         late = f"{steps} {'behind' if lag > 0 else 'ahead of'} the schedule asked for"

@@ -66,7 +66,7 @@ def shown(owner, *, launch=None, **schedule):
             },
             [
                 "built by the script as the Trainer's linear, its numbers are passed on",
-                "as many steps as asked for, step 1 at 0; otherwise the same curve",
+                "no step behind the schedule asked for, step 1 at 0; otherwise the same curve",
             ],
         ),
     ],
