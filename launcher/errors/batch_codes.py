@@ -158,8 +158,8 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "save at step.is_last, and resume with --resume RUN",
     ),
     "split-dependent": CodeInfo(
-        "a layer or loss looks at the other samples of a micro-batch, or dropout draws masks by it: another micro-batch "
-        "or number of ranks trains something else, and is part of the semantics hash",
+        "a layer or loss looks at the other samples of a micro-batch, or dropout draws masks by it: another "
+        "micro-batch or number of ranks trains something else, and is part of the semantics hash",
         "write micro_batch_size, so that other machines keep it; the page on batch-coupled layers says what each sees",
     ),
     "batch-norm-too-small": CodeInfo(

@@ -82,7 +82,7 @@ def _scalar(options: tuple[Shape, ...], shape: Shape, entry: Entry, path: str, f
 
 
 def _is_item(node: Keys, options: tuple[Shape, ...], section: SectionShape) -> bool:
-    """Whether keys are those of an item of a list that may stand there, too, and that somebody forgot to make a list."""
+    """Whether keys are those of an item of a list that may stand there, too, which somebody forgot to list."""
     items = [option.item for option in options if isinstance(option, ListShape)]
     return any(
         isinstance(item, SectionShape)

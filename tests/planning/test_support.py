@@ -9,7 +9,7 @@ from launcher.planning.support import LATER, not_yet_used, unsupported
 from launcher.spec.cluster import Cluster, Group, Interconnect
 from launcher.spec.launch import Launch
 from launcher.spec.parallel import Context, DataParallel, Parallel
-from launcher.spec.training import Data, Schedule
+from launcher.spec.training import Data
 from launcher.units import parse_amount
 
 USES = {

@@ -56,8 +56,10 @@ TYPED = {
     "learning rate": (
         "    torch.manual_seed",
         "    arguments.learning_rate = 2e-3",
-        "planned learning rate 0.00025 at optimizer step 2, found 0.0005 [learning-rate-differs]\n"
-        "  found is 2x planned: the script multiplies by the number of processes",
+        (
+            "planned learning rate 0.00025 at optimizer step 2, found 0.0005 [learning-rate-differs]\n"
+            "  found is 2x planned: the script multiplies by the number of processes"
+        ),
         2,
     ),
     "accumulation": (
