@@ -153,6 +153,10 @@ BATCH_CODES: dict[str, CodeInfo] = {
         "script and executor carry it out",
         "write it for the whole run, or train a recipe of its own from these parameters",
     ),
+    "checkpoint-of-another-layout": CodeInfo(
+        "a stage goes on from a checkpoint that DeepSpeed cannot read on the stage's own layout",
+        "let the script save whole states, or convert the checkpoint with DeepSpeed's ds_to_universal.py",
+    ),
     "part-needs-its-checkpoint": CodeInfo(
         "a part of a run in stages begins where the part before it ended, and there is no checkpoint of that step",
         "save at step.is_last, and resume with --resume RUN",

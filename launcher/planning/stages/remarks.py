@@ -10,6 +10,7 @@ from launcher.planning.model import sequence_tokens
 from launcher.planning.scaling import rule_of
 from launcher.planning.stages.handed_over import handed_over_problems
 from launcher.planning.stages.parts import StagePart
+from launcher.planning.stages.readable import readable_problems
 from launcher.planning.stages.written import changes_length, counts_tokens
 from launcher.spec.recipe import Recipe
 
@@ -25,6 +26,7 @@ def stage_remarks(
         *_rate(recipe, parts),
         *_clock(recipe),
         *_both_grow(parts),
+        *readable_problems(parts),
         *handed_over_problems(recipe=recipe, batches=tuple(part.batch for part in parts)),
     )
 

@@ -164,3 +164,26 @@ def test_a_part_that_the_run_never_reaches_is_refused():
     assert [problem.code for problem in refused.value.problems if problem.severity == "error"] == [
         "stage-not-reached"
     ]
+
+
+def zero(stage):
+    return {"parallel": {"data": {"strategy": "zero", "stage": stage}}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "warned"),
+    [
+        ({}, FULL, False),
+        ({}, ALONE, False),  # the whole state lies in one file
+        (zero(1), zero(2), False),
+        (zero(3), {**zero(3), **FULL}, False),
+        ({}, zero(2), True),
+        (zero(2), zero(3), True),
+        (zero(2), {**zero(2), **ALONE}, True),
+        (zero(2), {}, True),
+    ],
+)
+def test_what_deepspeed_does_not_read_is_said_before_the_first_part(first, second, warned):
+    """A warning where its own checkpoint is for other ranks or another sharding."""
+    codes = {problem.code for problem in make_plan(recipe_of(first, second)).problems}
+    assert ("checkpoint-of-another-layout" in codes) == warned
