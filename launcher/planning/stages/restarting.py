@@ -52,6 +52,9 @@ class Part(NamedTuple):
 
 def parts_of(recipe: Recipe) -> tuple[Part, ...]:
     """The parts of a run, in their order; one where a single job trains all stages, none without stages."""
+    written = {name for stage in recipe.stages for name in BY_RESTART if getattr(stage, name) is not None}
+    if recipe.stages and not written:  # as in a ramp of a hundred stages
+        return (Part(1, 1, len(recipe.stages), ()),)
     found: list[Part] = []
     before: dict[str, Any] = {}
     for number, stage in enumerate(recipe.stages, start=1):
