@@ -1,11 +1,17 @@
 """A run in parts on the command line: what is asked for, what is refused, and in what words."""
 
 import io
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from launcher.cli.main import main
+from launcher import load_recipe
+from launcher.cli.main import build_parser, main
+from launcher.cli.part_runs import run_parts
+from launcher.cli.surroundings import Surroundings
+from launcher.errors import HandoffError
 
 MESSAGES = Path(__file__).parent / "messages"
 RECIPE = """\
@@ -113,7 +119,6 @@ def left_nothing(folder):
     """The folder of a run that was started and saved nothing."""
     import json
 
-    from launcher import load_recipe
     from launcher.api import plan as make_plan
     from launcher.planning.stages.restarting import part_of
 
@@ -122,3 +127,83 @@ def left_nothing(folder):
     status = {"state": "done", "started": "2026-11-22T10:00:00Z", "ended": "2026-11-22T10:00:00Z"}
     for name, content in (("plan.json", plan.to_dict()), ("status.json", status), ("bundle.json", {})):
         (folder / name).write_text(json.dumps(content))
+
+
+class Starts:
+    """Stands for the jobs: each leaves a checkpoint, or does not, and ends with a code."""
+
+    def __init__(self, *codes, saving=True):
+        self.codes, self.saving, self.seen = list(codes), saving, []
+
+    def __call__(self, recipe, order, directory, again):
+        self.seen.append((directory.name, order.plan.part.number, recipe.launch.args, again))
+        if self.saving:
+            (directory / "kept").mkdir(parents=True)
+            (directory / "kept" / f"{order.plan.part.last_step}.pt").write_text("state")
+        return self.codes.pop(0)
+
+
+def in_parts(folder, starts, recipe):
+    """Exit code and errors of a run in parts, whose jobs are `starts`."""
+    (folder / "parts.yaml").write_text(recipe)
+    err = io.StringIO()
+    around = Surroundings(
+        environ={"PATH": ""}, stdout=io.StringIO(), stderr=err, argv=(), beside=Path(sys.executable).parent
+    )
+    words = ["run", "parts.yaml", "--set", "seed=3", "--run-dir", str(folder / "RUN")]
+    code = run_parts(
+        build_parser().parse_args(words),
+        load_recipe(folder / "parts.yaml", overrides=["seed=3"]),
+        around,
+        start=starts,
+        check=lambda order: None,
+    )
+    return code, err.getvalue()
+
+
+def test_each_part_goes_on_from_the_one_before(said, tmp_path):
+    """The second job gets the first one's checkpoint in the words of resume.args, and a folder beside it."""
+    starts = Starts(0, 0)
+    code, _ = in_parts(tmp_path, starts, RECIPE + RESUME + SAVES)
+    assert code == 0
+    kept = str(tmp_path / "RUN" / "kept" / "10.pt")
+    assert starts.seen == [("RUN", 1, (), False), ("RUN-part2", 2, ("--resume", kept), True)]
+
+
+def test_a_part_that_fails_is_the_last_one(said, tmp_path):
+    """Its exit code is that of the command, and going on takes what it has left itself, or the part before it."""
+    starts = Starts(7)
+    code, err = in_parts(tmp_path, starts, RECIPE + RESUME + SAVES)
+    assert (code, len(starts.seen)) == (7, 1)
+    assert "parts   0 of 2 done, part 1 was not\n" in err
+    assert "next    batchwright run parts.yaml --set seed=3 --stage 1 --resume RUN\n" in err
+    code, err = in_parts(tmp_path, Starts(130, saving=False), RECIPE + RESUME + SAVES.replace("kept", "none"))
+    assert code == 130
+    assert err.endswith("--stage 1\n")
+
+
+def test_a_part_that_saves_nothing_is_not_gone_on_from(said, tmp_path):
+    """A job that ends well without a checkpoint ends the run, in words."""
+    starts = Starts(0, saving=False)
+    code, err = in_parts(tmp_path, starts, RECIPE + RESUME + SAVES)
+    assert (code, len(starts.seen)) == (1, 1)
+    assert "part 1 of 2 has left no checkpoint in `kept` of its run folder or of the script's" in err
+
+
+def test_a_checkpoint_of_another_run_is_not_taken(said, tmp_path):
+    """What lay in the script's own folder before the part began is not its checkpoint."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "old.pt").write_text("state")
+    os.utime(tmp_path / "kept" / "old.pt", (1, 1))
+    code, _ = in_parts(tmp_path, Starts(0, saving=False), RECIPE + RESUME + SAVES)
+    assert code == 1
+
+
+def test_other_machines_may_mean_another_precision(said, tmp_path):
+    """What is not written follows the machines: bf16 on a GPU and fp32 on a CPU are two trainings."""
+    recipe = RECIPE.replace("{devices_per_node: 1}", "{device: h100-sxm-80gb, devices_per_node: 1}")
+    with pytest.raises(HandoffError) as refused:
+        in_parts(tmp_path, Starts(), recipe + RESUME + SAVES)
+    (problem,) = refused.value.problems
+    assert problem.code == "stage-changes-the-training"
+    assert problem.because == ("precision fp32 in stage 1, bf16 in stage 2",)
