@@ -65,7 +65,7 @@ def _part(plan: RunPlan) -> list[str]:
 def _fitting(columns: list[list[str]]) -> list[list[str]]:
     """The columns that a line has room for; what the batch implies gives way first."""
     kept = columns
-    for name in ("tokens", "GiB", "until"):
+    for name in ("tokens", "worst GiB", "until"):
         if sum(max(len(cell) for cell in column) + 2 for column in kept) - 2 > WIDTH - _LABEL:
             kept = [column for column in kept if column[0] != name]
     return kept
@@ -83,13 +83,13 @@ def _columns(plan: RunPlan, stages: list[StagePlan]) -> list[list[str]]:
         ["length", *(show_count(stage.batch.sequence_length or 0) for stage in stages)],
         ["tokens", *(show_large(stage.batch.tokens_per_step or 0) for stage in stages)],
         ["rate", *(_rates(plan, stage) for stage in stages)],
-        ["GiB", *(_memory(stage) for stage in stages)],
+        ["worst GiB", *(_memory(stage) for stage in stages)],
     ]
     shown = {
         "length": has_length and len(lengths) > 1,
         "tokens": has_length,
         "rate": plan.learning_rate is not None,
-        "GiB": all(stage.memory is not None for stage in stages),
+        "worst GiB": all(stage.memory is not None for stage in stages),
     }
     return [column for column in columns if shown.get(column[0], True)]
 

@@ -28,7 +28,7 @@ def test_a_row_for_each_stage():
         optimizer={"learning_rate": 1e-3},
     )
     heading, first, second, third, *_ = stage_lines(result)
-    assert heading.split() == ["stage", "steps", "until", "batch", "tokens", "rate", "GiB"]
+    assert heading.split() == ["stage", "steps", "until", "batch", "tokens", "rate", "worst", "GiB"]
     assert first.split()[:3] == ["1", "1-63", "1000"]
     assert " ".join(first.split()[4:-1]) == "16 = 8 x 1 x 2 16,384 1.0e-4 to 9.017e-4"
     assert second.split()[:3] == ["2", "64-95", "3000"]
