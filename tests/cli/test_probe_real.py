@@ -273,7 +273,7 @@ def test_a_training_loop_of_the_runtime_is_probed_too(tmp_path):
     assert ran.json["steps"] == 2
     assert set(ran.json["code"]) == {"train.py"}
     assert sorted(path.name for path in (tmp_path / "quickstart").iterdir()) == [
-        *(".batchwright", "cpu-1x2.yaml", "three-numbers.yaml", "train.py")
+        *(".batchwright", "cpu-1x2.yaml", "ramp-1x2.yaml", "three-numbers.yaml", "train.py")
     ]
 
 
