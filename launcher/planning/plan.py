@@ -142,7 +142,7 @@ def _join(*, recipe: Recipe, cluster: Cluster, parts: Parts, problems: tuple[Pro
         plan_hash="",
         verdict=memory.verdict,
         problems=(*problems, *memory.problems),
-        alternatives=memory.alternatives,
+        alternatives=memory.find_ways_out(),
         batch=batch,
         layout=layout,
         model=model,

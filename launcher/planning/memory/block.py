@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from launcher.errors import Problem
 from launcher.planning.memory.beside_training import evaluation_bytes, save_bytes
@@ -27,7 +29,8 @@ class MemoryBlock:
     verdict: Verdict = "unknown-memory"
     plan: MemoryPlan | None = None
     problems: tuple[Problem, ...] = ()
-    alternatives: tuple[Alternative, ...] = ()
+    find_ways_out: Callable[[], tuple[Alternative, ...]] = tuple
+    """Tries every way out, which takes longer than all the rest; of many stages only one is asked."""
 
 
 def solve_memory(
@@ -66,11 +69,10 @@ def solve_memory(
         if estimate.evidence == budget.measurement.words:
             predicted = budget.predicted(micro_batch_size=micro, gradient_accumulation_steps=accumulation)
             plan = replace(plan, predicted_bytes=predicted.device.expected)
-    alternatives: tuple[Alternative, ...] = ()
+    find_ways_out: Callable[[], tuple[Alternative, ...]] = tuple
     if verdict == "does-not-fit":
-        from launcher.planning.memory.ways_out import find_ways_out
-
-        alternatives = find_ways_out(
+        find_ways_out = partial(
+            _ways_out,
             recipe=recipe,
             cluster=cluster,
             layout=layout,
@@ -85,8 +87,14 @@ def solve_memory(
             *memory_remarks(recipe=recipe, plan=plan, verdict=verdict, batch=batch),
             *stale_probe(budget.stale),
         ),
-        alternatives=alternatives,
+        find_ways_out=find_ways_out,
     )
+
+
+def _ways_out(**known: Any) -> tuple[Alternative, ...]:
+    from launcher.planning.memory.ways_out import find_ways_out
+
+    return find_ways_out(**known)
 
 
 def _measured(recipe: Recipe, layout: LayoutPlan, batch: BatchPlan, budget: MeasuredBudget) -> MemoryBlock:

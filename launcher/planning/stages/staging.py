@@ -146,7 +146,7 @@ def _with_memory(plan: RunPlan, blocks: tuple[MemoryBlock, ...]) -> RunPlan:
         verdict=worst.verdict,
         memory=worst.plan,
         problems=(*plan.problems, *found),
-        alternatives=worst.alternatives,
+        alternatives=worst.find_ways_out(),
     )
 
 
