@@ -132,13 +132,17 @@ FILE = ["--deepspeed", "{deepspeed_config}"]
     ("engine", "args", "changes", "name"),
     [
         ("torchrun", BY_TRAINER, MIN, "cosine_with_min_lr"),
-        (
+        pytest.param(
             "accelerate",
             BY_TRAINER,
             ["schedule.owner=script:trainer", "schedule.decay=wsd", "schedule.decay_length=4 steps"],
             "warmup_stable_decay",
+            marks=pytest.mark.full,
         ),
-        ("deepspeed", [*BY_TRAINER, *FILE], [*MIN, *ZERO_2], "cosine_with_min_lr"),
+        pytest.param(
+            *("deepspeed", [*BY_TRAINER, *FILE], [*MIN, *ZERO_2], "cosine_with_min_lr"),
+            marks=pytest.mark.full,
+        ),
         ("deepspeed", FILE, ZERO_2, "WarmupDecayLR"),
     ],
     ids=["torchrun", "accelerate", "DeepSpeed ZeRO-2", "DeepSpeed's own scheduler"],
