@@ -19,7 +19,7 @@ def show_rate(learning_rate: float) -> str:
     """A learning rate with two to four significant digits, without noise (`3.0e-04` is `3.0e-4`)."""
     if learning_rate == 0:
         return "0"
-    text = f"{learning_rate:.4g}" if 1e-3 <= abs(learning_rate) < 1 else f"{learning_rate:.3e}"
+    text = f"{learning_rate:.4g}" if 1e-3 <= abs(learning_rate) < 1e4 else f"{learning_rate:.3e}"
     if "e" not in text:
         return text
     mantissa, exponent = text.split("e")
