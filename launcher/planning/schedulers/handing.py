@@ -47,6 +47,8 @@ def handed_on(recipe: Recipe, owner: str) -> bool:
         needed.append(("scheduler_warmup_steps",) if own else ("scheduler_warmup_steps", "warmup_steps"))
     if schedule.decay != "constant":
         needed.append(("scheduler_total_steps",) if own else ("scheduler_total_steps", "total_steps"))
+        if schedule.final_learning_rate_ratio or schedule.decay == "wsd":  # drawn by keywords of their own
+            needed.append(("scheduler_arguments",))
     return all(any(_is_used(recipe, name) for name in names) for names in needed)
 
 

@@ -122,6 +122,9 @@ def test_the_curve_of_the_plan_is_the_stacks():
     assert plan.plan_hash != owned_plan("script:transformers", launch=DEEPSPEED).plan_hash
 
 
+LENGTHS = ["{peak_learning_rate}", "{scheduler_warmup_steps}", "{scheduler_total_steps}"]
+
+
 @pytest.mark.parametrize(
     ("owner", "changes", "expected"),
     [
@@ -131,6 +134,19 @@ def test_the_curve_of_the_plan_is_the_stacks():
         (
             "script:trainer",
             {"launch": {"args": ["{peak_learning_rate}", "{warmup_steps}", "{total_steps}"]}},
+            "argument",
+        ),
+        (
+            "script:trainer",
+            {"launch": {"args": LENGTHS}, "schedule": {"decay": "cosine", "final_learning_rate_ratio": 0.1}},
+            "script-must",
+        ),
+        (
+            "script:trainer",
+            {
+                "launch": {"args": [*LENGTHS, "{scheduler_arguments}"]},
+                "schedule": {"decay": "cosine", "final_learning_rate_ratio": 0.1},
+            },
             "argument",
         ),
         (
