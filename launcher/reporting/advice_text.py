@@ -73,7 +73,7 @@ def _data(asked: Asked) -> list[str]:
     each = (
         ""
         if asked.parameters is None
-        else f", {asked.run_tokens / asked.parameters.matrices:,.3g} for each of N"
+        else f", {_few_digits(asked.run_tokens / asked.parameters.matrices)} for each of N"
     )
     found = [
         f"D: {show_large(round(asked.run_tokens))} tokens{each}; sequences of {show_count(asked.sequence_length)}"
@@ -84,6 +84,11 @@ def _data(asked: Asked) -> list[str]:
         passes = asked.run_tokens / asked.epoch_tokens
         found.append(f"{passes:,.3g} passes over the data; the laws were fitted on single passes")
     return found
+
+
+def _few_digits(number: float) -> str:
+    """`82.8`, `1,656`."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def _recipe_row(asked: Asked) -> tuple[str, ...]:

@@ -70,6 +70,13 @@ def test_laws_side_by_side(recipe):
     assert advice["asked"]["batch_sequences"] == 256
 
 
+def test_tokens_of_each_parameter_are_read_at_a_glance(recipe):
+    """Tokens over parameters have three digits, or are whole."""
+    for tokens, shown in (("2.5B", "29.4 for each of N"), ("2.5T", "29,434 for each of N")):
+        _, out, _ = advise(recipe(), "--tokens", tokens)
+        assert shown in out
+
+
 def test_nothing_is_extrapolated_silently(recipe):
     """Of a 7 B model on 2 T tokens no fit reaches within ten times: nothing is shown, until --extrapolate marks it."""
     _, laws = answers(recipe(), *LLAMA)
