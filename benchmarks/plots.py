@@ -7,48 +7,28 @@ Needs matplotlib (extra `train`). The same figures give the same files.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import accuracy
-import matplotlib as mpl
+from plotting import EXPLANATION, parser_of, plt, save
 
-mpl.use("svg")
-mpl.rcParams.update(
-    {"svg.hashsalt": "batchwright", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}
-)
-
-from matplotlib import pyplot as plt  # noqa: E402
-
-from launcher.api import load_recipe, plan  # noqa: E402
-from launcher.errors import PlanError  # noqa: E402
+from launcher.api import load_recipe, plan
+from launcher.errors import PlanError
 
 GIB = 2**30
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "memory"
+FOLDER = EXPLANATION / "memory"
 NODE = {"nodes": 1, "devices_per_node": 8, "device": "h100-sxm-80gb"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = parser_of(__doc__, folder=FOLDER).parse_args().folder
     names = sorted(path.stem for path in accuracy.HERE.glob("*.csv") if path.with_suffix(".py").exists())
     sources = [source for source in map(accuracy.judge, names) if not source.tuned]
     save(folder / "predicted.svg", predicted_and_measured(sources))
     save(folder / "rules.svg", errors_of_rules(sources))
     save(folder / "stages.svg", states_over_ranks())
     save(folder / "micro-batch.svg", memory_and_micro_batch())
-
-
-def save(path: Path, figure: Any) -> None:
-    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-    plt.close(figure)
-    print(f"wrote {path}")
 
 
 def predicted_and_measured(sources: Sequence[Any]) -> Any:

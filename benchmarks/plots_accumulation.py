@@ -7,22 +7,13 @@ Needs matplotlib (extra `train`). The same lengths give the same file.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import matplotlib as mpl
 import token_weights as means
+from plotting import EXPLANATION, parser_of, plt, save
 
-mpl.use("svg")
-mpl.rcParams.update(
-    {"svg.hashsalt": "batchwright", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}
-)
-
-from matplotlib import pyplot as plt  # noqa: E402
-
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "accumulation"
+FOLDER = EXPLANATION / "accumulation"
 SEQUENCES, RANKS = 64, 8
 CUTS = [1, 2, 4, 8, 16, 32, 64]
 DRAWS = 50
@@ -30,17 +21,8 @@ COLOURS = dict(zip(means.LENGTHS, ("tab:blue", "tab:orange", "tab:red", "tab:gre
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    figure = misplaced_weight()
-    path = folder / "misplaced.svg"
-    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-    plt.close(figure)
-    print(f"wrote {path}")
+    folder = parser_of(__doc__, folder=FOLDER).parse_args().folder
+    save(folder / "misplaced.svg", misplaced_weight())
 
 
 def misplaced_weight() -> Any:

@@ -7,30 +7,21 @@ Needs matplotlib (extra `train`). Solid where a law was fitted, dashed beyond. T
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import flat_optimum
-import matplotlib as mpl
+from plotting import EXPLANATION, parser_of, plt, save
 
-mpl.use("svg")
-mpl.rcParams.update(
-    {"svg.hashsalt": "batchwright", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}
-)
+from launcher.planning.laws import step_law
+from launcher.planning.laws.advice import advise
+from launcher.planning.laws.answer import LARGEST_STEP, Answer
+from launcher.planning.laws.asked import Asked
+from launcher.planning.laws.parameters import counted
+from launcher.planning.memory.network import Network
 
-from matplotlib import pyplot as plt  # noqa: E402
-
-from launcher.planning.laws import step_law  # noqa: E402
-from launcher.planning.laws.advice import advise  # noqa: E402
-from launcher.planning.laws.answer import LARGEST_STEP, Answer  # noqa: E402
-from launcher.planning.laws.asked import Asked  # noqa: E402
-from launcher.planning.laws.parameters import counted  # noqa: E402
-from launcher.planning.memory.network import Network  # noqa: E402
-
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "what-is-not-known"
+FOLDER = EXPLANATION / "what-is-not-known"
 TOKENS = [10 ** (9 + at / 8) for at in range(33)]
 FITTED = [4e9, 1e11]
 COLOURS = {
@@ -45,12 +36,7 @@ TRAINED = {"7 B": {"batch": (2e12, 2304 * 4096), "rate": (2e12, 4.2e-4)}}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = parser_of(__doc__, folder=FOLDER).parse_args().folder
     models = known_models()
     save(
         folder / "batch.svg",
@@ -59,12 +45,6 @@ def main() -> None:
     save(folder / "flat.svg", flat())
     print("\n".join(table()))
     save(folder / "rate.svg", drawn(models, "rate", "peak learning rate", lambda a: a.learning_rate))
-
-
-def save(path: Path, figure: Any) -> None:
-    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-    plt.close(figure)
-    print(f"wrote {path}")
 
 
 def known_models() -> dict[str, Asked]:

@@ -8,7 +8,6 @@ of noise_training.py on two ranks of this CPU.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import os
@@ -18,20 +17,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
+from plotting import EXPLANATION, parser_of, plt, save
 
-mpl.use("svg")
-mpl.rcParams.update(
-    {"svg.hashsalt": "batchwright", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}
-)
-
-from matplotlib import pyplot as plt  # noqa: E402
-
-from launcher.api import load_recipe, plan  # noqa: E402
-from launcher.planning.noise.band import cost_of  # noqa: E402
+from launcher.api import load_recipe, plan
+from launcher.planning.noise.band import cost_of
 
 HERE = Path(__file__).resolve().parent
-FOLDER = HERE.parent / "docs" / "explanation" / "noise"
+FOLDER = EXPLANATION / "noise"
 KEPT = HERE / "noise_run.csv"
 COLUMNS = ("mode", "step", "noise_scale", "low", "high")
 STEPS, EVERY = 600, 6
@@ -40,15 +32,11 @@ WORDS = {"micro-batches": "4 sequences against 32", "ranks": "16 sequences again
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser = parser_of(__doc__, folder=FOLDER)
     parser.add_argument("--train", action="store_true")
     options = parser.parse_args()
     if options.train:
         keep([row for way in COLOURS for row in trained(way)])
-    options.folder.mkdir(parents=True, exist_ok=True)
     save(options.folder / "both-ways.svg", both_ways())
     save(options.folder / "costs.svg", costs())
 
@@ -86,12 +74,6 @@ def keep(rows: list[dict[str, Any]]) -> None:
         for row in rows:
             numbers = ("" if row[name] is None else f"{row[name]:.4g}" for name in COLUMNS[2:])
             writer.writerow([row["mode"], row["step"], *numbers])
-
-
-def save(path: Path, figure: Any) -> None:
-    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-    plt.close(figure)
-    print(f"wrote {path}")
 
 
 def both_ways() -> Any:

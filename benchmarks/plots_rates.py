@@ -7,27 +7,18 @@ Needs matplotlib (extra `train`). The same tables give the same files.
 
 from __future__ import annotations
 
-import argparse
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import scaling_rules
+from plotting import EXPLANATION, parser_of, plt, save
 
-mpl.use("svg")
-mpl.rcParams.update(
-    {"svg.hashsalt": "batchwright", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}
-)
+from launcher.api import load_recipe, plan
+from launcher.planning.learning_rate import learning_rate_at
+from launcher.planning.reference import Ratio
+from launcher.planning.scaling import scale_by
 
-from matplotlib import pyplot as plt  # noqa: E402
-
-from launcher.api import load_recipe, plan  # noqa: E402
-from launcher.planning.learning_rate import learning_rate_at  # noqa: E402
-from launcher.planning.reference import Ratio  # noqa: E402
-from launcher.planning.scaling import scale_by  # noqa: E402
-
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "explanation"
+FOLDER = EXPLANATION
 
 TUNED = {
     # mlcommons/logging@7bbf792 rcp_checker: training_6.0.0 llama31_8b, training_4.0.0 resnet
@@ -50,21 +41,13 @@ TUNED = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    folder = parser.parse_args().folder
+    folder = parser_of(__doc__, folder=FOLDER).parse_args().folder
     for name, figure in {
         "scaling/rules": rules_and_published_rates(),
         "scaling/cost": cost_of_rules(),
         "warmup/conventions": conventions(),
     }.items():
-        path = folder / f"{name}.svg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-        plt.close(figure)
-        print(f"wrote {path}")
+        save(folder / f"{name}.svg", figure)
 
 
 def rules_and_published_rates() -> Any:
@@ -100,7 +83,7 @@ def rules_and_published_rates() -> Any:
 def _best_rates(axis: Any) -> None:
     """Every batch of a grid over the grid's best batch; each grid scaled to the median of its rates beyond it."""
     rows = [row for row in scaling_rules.read(scaling_rules.BEST) if row["models"] == "dense"]
-    grids = {(row["parameters"], row["tokens"]) for row in rows}
+    grids = dict.fromkeys((row["parameters"], row["tokens"]) for row in rows)
     for grid in sorted(grids, key=lambda key: float(key[1])):
         own = [row for row in rows if (row["parameters"], row["tokens"]) == grid]
         beyond = sorted(float(row["rate"]) for row in own if int(row["batch"]) >= int(row["best_batch"]))

@@ -7,11 +7,9 @@ Needs matplotlib (extra `train`). Every point is read from a plan or from a refu
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
-from plots import plt, save
+from plotting import EXPLANATION, parser_of, plt, save
 
 from launcher.api import load_recipe, plan
 from launcher.errors import PlanError
@@ -20,7 +18,7 @@ from launcher.planning.schedulers.drawing import compiled_rate
 from launcher.spec.plain import from_plain
 from launcher.spec.rates import CompiledSchedule, SchedulePlan
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "learning-rate"
+FOLDER = EXPLANATION / "learning-rate"
 BATCH, STEPS, PEAK = 48, 60, 1e-3
 ZERO = {"parallel": {"data": {"strategy": "zero", "stage": 2}}}
 FIRST = 14
@@ -28,12 +26,7 @@ FIRST = 14
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = parser_of(__doc__, folder=FOLDER).parse_args().folder
     save(folder / "stacks.svg", whole_runs())
     save(folder / "first-steps.svg", first_steps())
 

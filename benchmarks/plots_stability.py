@@ -7,31 +7,22 @@ Needs torch and matplotlib (extra `train`); about two minutes. The same machine 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
-import matplotlib as mpl
+import torch
+from plotting import EXPLANATION, parser_of, plt, save
+from torch import nn
 
-mpl.use("svg")
-mpl.rcParams.update(
-    {"svg.hashsalt": "batchwright", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}
-)
-
-import torch  # noqa: E402
-from matplotlib import pyplot as plt  # noqa: E402
-from torch import nn  # noqa: E402
-
-from batchwright_witness.stability.watching import Stability  # noqa: E402
-from launcher.measuring.sharpness import (  # noqa: E402
+from batchwright_witness.stability.watching import Stability
+from launcher.measuring.sharpness import (
     critical_sharpness,
     gradient_descent_threshold,
     top_eigenvalue,
 )
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "sharpness"
+FOLDER = EXPLANATION / "sharpness"
 LETTERS = " etaoinsrhl"
 """What is told apart; everything else is one class more."""
 CONTEXT = 6
@@ -41,21 +32,10 @@ EVERY = 30
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = parser_of(__doc__, folder=FOLDER).parse_args().folder
     torch.set_num_threads(1)
     save(folder / "edge.svg", edge_of_stability())
     save(folder / "remarks.svg", remarks_of_a_run())
-
-
-def save(path: Path, figure: Any) -> None:
-    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-    plt.close(figure)
-    print(f"wrote {path}")
 
 
 def rows(count: int) -> tuple[Any, Any]:

@@ -7,17 +7,15 @@ Needs matplotlib (extra `train`). Every point is read from a plan. The same plan
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
-from plots import plt, save
+from plotting import EXPLANATION, parser_of, plt, save
 
 from launcher.api import load_recipe, plan
 from launcher.planning.stages.ledger import planned_rate, rate_at, step_at
 from launcher.spec.plan import RunPlan
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "stages"
+FOLDER = EXPLANATION / "stages"
 COMMON = {
     "hidden_size": 768,
     "cluster": {"nodes": 1, "devices_per_node": 8, "device": "a100-sxm-80gb"},
@@ -26,12 +24,7 @@ COMMON = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = parser_of(__doc__, folder=FOLDER).parse_args().folder
     save(folder / "bloom.svg", ramp_of_bloom())
     save(folder / "clock.svg", clocks())
 
