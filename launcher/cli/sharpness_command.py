@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """Prints what was measured; LauncherError when nothing can be."""
     from launcher.api import load_recipe, plan
+    from launcher.cli.module_setting import setting_here
     from launcher.cli.ordering import located
-    from launcher.cli.trace_command import setting_here
     from launcher.errors import LauncherError
     from launcher.measuring.sharpness_asked import sharpness_of
 

@@ -6,30 +6,26 @@ where the parent sent standard output. Ends with 0 whenever an answer was writte
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
+from launcher.measuring.answering import answer_request, no_torch, problem, said
+
 __all__ = ["main"]
 
 
 def main(argv: list[str]) -> int:
     """Exit code; the answer holds `trace` or `problem`."""
-    request = json.loads(Path(argv[1]).read_text(encoding="utf-8"))
-    answer = _answer(request)
-    Path(argv[2]).write_text(json.dumps(answer), encoding="utf-8")
-    return 0
+    return answer_request(argv, _answer)
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    try:
-        import torch  # noqa: F401 - is it there
-    except ImportError as error:
-        hint = "write launch.python: the interpreter of the environment that trains"
-        return _problem("trace-needs-torch", f"{sys.executable} has no torch: {error}", hint=hint)
+    missing = no_torch("trace-needs-torch")
+    if missing is not None:
+        return missing
     from launcher.measuring.trace_all import trace_module
     from launcher.measuring.trace_module import Refused
     from launcher.measuring.traced_code import Opened
@@ -41,41 +37,29 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         trace = trace_module(request)
     except Refused as refused:
-        return {
-            "problem": {
-                "code": refused.code,
-                "message": refused.message,
-                "hint": refused.hint,
-                "because": list(refused.because),
-            }
-        }
+        return problem(refused.code, refused.message, hint=refused.hint, because=list(refused.because))
     except BaseException as error:  # noqa: BLE001 - the person's code may raise anything, SystemExit too
         return _raised(error, request)
     return {"trace": {**trace, "code": opened.hashes()}}
-
-
-def _problem(code: str, message: str, *, hint: str = "", because: list[str] | None = None) -> dict[str, Any]:
-    return {"problem": {"code": code, "message": message, "hint": hint, "because": because or []}}
 
 
 def _raised(error: BaseException, request: dict[str, Any]) -> dict[str, Any]:
     """What the person's code raised, with the last of its own lines; looking at numbers is a case of its own."""
     name = request["module"]
     place = _place(error, Path(request["directory"]))
-    words = str(error).strip().splitlines()
-    said = f"{type(error).__name__}: {words[0] if words else ''}".rstrip(": ")
-    if type(error).__name__ in _LOOKS_AT_NUMBERS or any(part in said for part in _WANTS_NUMBERS):
-        return _problem(
+    words = said(error)
+    if type(error).__name__ in _LOOKS_AT_NUMBERS or any(part in words for part in _WANTS_NUMBERS):
+        return problem(
             "data-dependent",
             f"`model.module: {name}` decides by the numbers in a tensor, which a trace does not have",
             hint="take the decision out of the training path, or measure on the device instead",
-            because=[*place, said],
+            because=[*place, words],
         )
-    return _problem(
+    return problem(
         "module-failed",
-        f"`model.module: {name}` raised {said}",
+        f"`model.module: {name}` raised {words}",
         hint="build it on the CPU: moving to a device is the training script's part"
-        if "cuda" in said.lower()
+        if "cuda" in words.lower()
         else "run the function and one step of the module by hand; a trace needs no GPU and no other file",
         because=place,
     )
