@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from launcher.cli import (
-    advise_command,
-    doctor_command,
-    engines_command,
-    logs_command,
-    plan_command,
-    probe_command,
-    rehearse_command,
-    render_command,
-    run_command,
-    schema_command,
-    selftest_command,
-    sharpness_command,
-    status_command,
-    stop_command,
-    trace_command,
-)
 from launcher.cli.surroundings import Surroundings
 from launcher.errors import LauncherError
 
-__all__ = ["build_parser", "main"]
+__all__ = ["COMMANDS", "build_parser", "main"]
 
-_COMMANDS = {
-    "plan": plan_command,
-    "render": render_command,
-    "run": run_command,
-    "status": status_command,
-    "logs": logs_command,
-    "stop": stop_command,
-    "doctor": doctor_command,
-    "advise": advise_command,
-    "trace": trace_command,
-    "sharpness": sharpness_command,
-    "probe": probe_command,
-    "rehearse": rehearse_command,
-    "selftest": selftest_command,
-    "schema": schema_command,
-    "engines": engines_command,
-}
+COMMANDS = (
+    "plan",
+    "render",
+    "run",
+    "status",
+    "logs",
+    "stop",
+    "doctor",
+    "advise",
+    "trace",
+    "sharpness",
+    "probe",
+    "rehearse",
+    "selftest",
+    "schema",
+    "engines",
+)
+"""Every command, in the order of the help; each is the module `launcher.cli.NAME_command`."""
 _EXAMPLE = """\
 example:
   batchwright plan recipes/quickstart/cpu-1x2.yaml     what would be trained, and how
@@ -77,7 +62,7 @@ def main(
     )
     _never_fail_to_print(around)
     try:
-        arguments = build_parser().parse_args(words)
+        arguments = build_parser(words[0] if words else None).parse_args(words)
         code = _run(arguments, around)
         around.stdout.flush()
     except SystemExit as leaving:  # argparse has said what is wrong, or printed its help
@@ -91,8 +76,11 @@ def main(
     return code
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """All commands with all their options."""
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """All commands with all their options; one command alone where it is known which was typed.
+
+    The others' modules are then not imported: a plan should not wait for them.
+    """
     parser = argparse.ArgumentParser(
         prog="batchwright",
         description="A recipe in, an exact plan out, and proof that what trains is the plan.",
@@ -102,8 +90,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for name, module in _COMMANDS.items():
-        command = commands.add_parser(
+    for name in (command,) if command in COMMANDS else COMMANDS:
+        module = importlib.import_module(f"launcher.cli.{name}_command")
+        options = commands.add_parser(
             name,
             help=module.SUMMARY,
             description=module.DESCRIPTION,
@@ -111,8 +100,8 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        module.add_arguments(options)
+        options.set_defaults(run=module.run)
     return parser
 
 

@@ -7,6 +7,7 @@ from launcher.errors.code_info import CodeInfo
 from launcher.errors.host_codes import HOST_CODES
 from launcher.errors.job_codes import JOB_CODES
 from launcher.errors.memory_codes import MEASURING_CODES, MEMORY_CODES
+from launcher.errors.recipe_codes import RECIPE_CODES
 
 __all__ = ["CODES", "CodeInfo"]
 
@@ -195,6 +196,7 @@ CODES: dict[str, CodeInfo] = {
     **MEASURING_CODES,
     **JOB_CODES,
     **BATCH_CODES,
+    **RECIPE_CODES,
     **HOST_CODES,
     # inside the job
     "plan-not-found": CodeInfo(

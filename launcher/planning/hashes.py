@@ -18,7 +18,7 @@ from launcher.units import Amount
 
 __all__ = ["plan_hash", "semantics_hash"]
 
-_NOT_IN_PLAN_HASH = ("plan_hash", "verdict", "problems", "alternatives", "memory", "time")
+_NOT_IN_PLAN_HASH = ("plan_hash", "verdict", "problems", "alternatives", "memory", "time", "origins")
 _MEANT = ("model", "data", "optimizer", "schedule", "precision", "loss", "seed")
 """Further keys of a stage that are part of what it means, as they are of the run."""
 _COUNTS = ("num_parameters", "num_active_parameters", "num_trainable_parameters")
@@ -81,11 +81,6 @@ def plan_hash(plan: RunPlan) -> str:
         key: value for key, value in plain["launch"].items() if key not in {"workdir", "hosts", "allocation"}
     }
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "paths"}
-    plain["origins"] = {
-        path: {key: value for key, value in origin.items() if key != "file"}
-        for path, origin in plain["origins"].items()
-        if not path.startswith("memory.")
-    }
     return _digest(plain)
 
 

@@ -109,6 +109,13 @@ def test_estimates_are_in_no_hash():
     assert plan_hash(replace(BEFORE, seed=3)) != BEFORE.plan_hash
 
 
+def test_who_chose_a_number_is_in_no_hash():
+    """A default and a derived number that are written out are the same plan."""
+    written = {"micro_batch_size": BEFORE.batch.micro_batch_size, "activation_checkpointing": "none"}
+    assert plan_of(replace(RECIPE, **written)).origins != BEFORE.origins
+    assert hashes(**written) == (False, False)
+
+
 @pytest.mark.parametrize("model", [Model(dropout=0.1), Model(batch_coupled=("batch_norm",))])
 def test_models_that_depend_on_the_split_have_the_split_in_their_meaning(model):
     """With dropout or batch-coupled layers another micro-batch, or other ranks, is another training."""
