@@ -40,13 +40,16 @@ class Device(NamedTuple):
 
 _ROWS = (
     Device("cpu", "cpu", None, None, None, None, True, "no device memory of its own"),
+    Device("p100-sxm-16gb", "cuda", 16, None, None, None, False, _MAKER, 56),
     Device("v100-sxm-16gb", "cuda", 16, None, None, 125, False, _LIGHTNING, 80),
     Device("v100-sxm-32gb", "cuda", 32, 31.73, None, 125, False, _LIGHTNING, 80),
     Device("t4", "cuda", 16, 14.56, None, 65, False, _LIGHTNING),
+    Device("a10", "cuda", 24, 21.99, 125, 125, True, _LIGHTNING),
     # Lightning gives the A10G the A10's 125; a cloud's A10G runs at 70
     Device("a10g", "cuda", 24, 22.03, 70, 70, True, _ANALYSIS),
     Device("a100-sxm-40gb", "cuda", 40, 39.39, 312, 312, True, _TITAN, 108),
     Device("a100-sxm-80gb", "cuda", 80, 79.14, 312, 312, True, _TITAN, 108),
+    Device("a100-pcie-40gb", "cuda", 40, 39.39, 312, 312, True, _TITAN, 108),
     Device("a100-pcie-80gb", "cuda", 80, 79.14, 312, 312, True, _TITAN, 108),
     Device("l4", "cuda", 24, 22.03, 121, 121, True, _ANALYSIS),
     Device("l40s", "cuda", 48, 44.39, 362, 362, True, _TITAN),
@@ -59,6 +62,8 @@ _ROWS = (
     Device("h100-pcie-80gb", "cuda", 80, 79.14, 756, 756, True, _TITAN),
     Device("h100-sxm-80gb", "cuda", 80, 79.14, 989, 989, True, _TITAN, 132),
     Device("h100-sxm-96gb-hbm2e", "cuda", 96, None, 989, 989, True, _TITAN),
+    Device("h100-nvl-94gb", "cuda", 94, None, None, None, True, _MAKER),
+    Device("h800-sxm-80gb", "cuda", 80, 79.14, None, None, True, _MAKER, 132),
     Device("h200-sxm-141gb", "cuda", 141, 139.72, 989, 989, True, _TITAN, 132),
     Device("b200", "cuda", 180, 178.35, 2250, 2250, True, _TITAN, 148),
     Device("gb200", "cuda", 186, None, None, None, True, _MAKER),

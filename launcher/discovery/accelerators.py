@@ -14,23 +14,29 @@ __all__ = ["Accelerators", "Places", "accelerators", "catalog_name"]
 
 _SECONDS = 5.0
 
-# words in the driver's model name -> catalog name; the first row whose words all occur
+# words in the driver's model name -> catalog name; the first row whose words all occur. A laptop's namesake is none.
 _NVIDIA_MODELS = (
     (("H200",), "h200-sxm-141gb"),
     (("H100", "PCIe"), "h100-pcie-80gb"),
+    (("H100 NVL",), "h100-nvl-94gb"),
     (("H100", "96GB"), "h100-sxm-96gb-hbm2e"),
-    (("H100",), "h100-sxm-80gb"),
+    (("H100", "80GB"), "h100-sxm-80gb"),
+    (("NVIDIA H800",), "h800-sxm-80gb"),
     (("GB200",), "gb200"),
     (("B200",), "b200"),
-    (("A100-SXM", "80GB"), "a100-sxm-80gb"),
-    (("A100-SXM", "40GB"), "a100-sxm-40gb"),
+    (("A100-SXM4", "80GB"), "a100-sxm-80gb"),
+    (("A100-SXM4", "40GB"), "a100-sxm-40gb"),
     (("A100", "PCIe", "80GB"), "a100-pcie-80gb"),
     (("A100 80GB PCIe",), "a100-pcie-80gb"),
+    (("A100-PCIE-40GB",), "a100-pcie-40gb"),
+    (("P100-SXM2",), "p100-sxm-16gb"),
     (("V100-SXM2-16GB",), "v100-sxm-16gb"),
     (("V100-SXM2-32GB",), "v100-sxm-32gb"),
+    (("V100-SXM3-32GB",), "v100-sxm-32gb"),
     (("L40S",), "l40s"),
     (("Tesla T4",), "t4"),
     (("A10G",), "a10g"),
+    (("NVIDIA A10",), "a10"),
     (("NVIDIA L4",), "l4"),
     (("RTX A6000",), "rtx-a6000"),
     (("RTX A4000",), "rtx-a4000"),
@@ -97,7 +103,16 @@ def accelerators(
 
 def catalog_name(model: str) -> str:
     """The catalog's name of an NVIDIA model as the driver calls it; that itself where the catalog has none."""
-    return next((name for words, name in _NVIDIA_MODELS if all(word in model for word in words)), model)
+    if "Laptop" in model or model.endswith("H800 PCIe"):
+        return model
+    return next(
+        (name for words, name in _NVIDIA_MODELS if all(_is_word(word, model) for word in words)), model
+    )
+
+
+def _is_word(word: str, model: str) -> bool:
+    """An A100 is no A10, and a GB200 no B200."""
+    return re.search(rf"(?<![0-9A-Za-z]){re.escape(word)}(?![0-9A-Za-z])", model) is not None
 
 
 def _nvidia(folder: Path) -> list[str]:

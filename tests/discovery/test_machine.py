@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from launcher import load_recipe
-from launcher.discovery.accelerators import Places, accelerators
+from launcher.discovery.accelerators import Places, accelerators, catalog_name
 from launcher.discovery.machine import machine_differs, this_machine
 from launcher.loading import locate
 from launcher.spec.cluster import Cluster
@@ -196,3 +196,32 @@ def test_the_whole_message(tmp_path):
     ]
     shown = "".join(f"note: {each}\n".replace(f"{tmp_path}/", "") for each in locate(notes, recipe))
     assert shown == (MESSAGES / "machine-differs.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("NVIDIA A10", "a10"),
+        ("NVIDIA A10G", "a10g"),
+        ("NVIDIA A100-PCIE-40GB", "a100-pcie-40gb"),
+        ("NVIDIA A100 80GB PCIe", "a100-pcie-80gb"),
+        ("NVIDIA A100-SXM4-40GB", "a100-sxm-40gb"),
+        ("NVIDIA A100X", "NVIDIA A100X"),
+        ("NVIDIA H100 NVL", "h100-nvl-94gb"),
+        ("NVIDIA H100 PCIe", "h100-pcie-80gb"),
+        ("NVIDIA H800", "h800-sxm-80gb"),
+        ("NVIDIA H800 PCIe", "NVIDIA H800 PCIe"),
+        ("NVIDIA L4", "l4"),
+        ("NVIDIA L40", "NVIDIA L40"),
+        ("NVIDIA L40S", "l40s"),
+        ("NVIDIA B200", "b200"),
+        ("NVIDIA GB200", "gb200"),
+        ("Tesla P100-SXM2-16GB", "p100-sxm-16gb"),
+        ("Tesla V100-SXM2-32GB", "v100-sxm-32gb"),
+        ("NVIDIA GeForce RTX 4090", "rtx-4090"),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA GeForce RTX 4090 Laptop GPU"),
+    ],
+)
+def test_a_driver_name_is_one_row_or_none(model, name):
+    """A model that the catalog lacks is not taken for one with a similar name."""
+    assert catalog_name(model) == name
