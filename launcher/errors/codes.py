@@ -59,7 +59,8 @@ CODES: dict[str, CodeInfo] = {
         "write --set optimizer.learning_rate=3e-4",
     ),
     "cluster-not-found": CodeInfo(
-        "no cluster file has that name", "write the path of the file, or put it under recipes/clusters/"
+        "no cluster file has that name",
+        "write the path of the file, put it under recipes/clusters/, or use a name of `batchwright recipes clusters`",
     ),
     "unknown-preset": CodeInfo(
         "the catalog has no model of that name", "use one of the names, or write the dimensions"

@@ -39,13 +39,15 @@ def _expanded(entry: Entry, directory: str, shown_from: str, found: Found) -> En
     name = entry.node
     if not isinstance(name, Scalar) or not isinstance(name.value, str):
         return entry
-    path = _find(name.value, directory)
-    if path is None:
+    if path := _find(name.value, directory):
+        shown = os.path.relpath(path, shown_from) if shown_from else str(path)
+    elif shipped := _shipped(name.value):
+        path, shown = shipped
+    else:
         message = f"`cluster: {name.text}`: no such cluster file"
         hint = _known(name.value, directory)
         found.complain("cluster-not-found", name.place, message, path="cluster", hint=hint)
         return Entry(Broken(name.place), entry.key)
-    shown = os.path.relpath(path, shown_from) if shown_from else str(path)
     node = _read(str(path), shown, found)
     return Entry(node, node.place)
 
@@ -79,6 +81,16 @@ def _find(name: str, directory: str) -> Path | None:
     return next((Path(os.path.normpath(path)) for path in candidates if _is_file(path)), None)
 
 
+def _shipped(name: str) -> tuple[Path, str] | None:
+    """The cluster of that name that the package brings, and what messages call it on every machine."""
+    from launcher.loading.library import cluster_names, library_file, shown_in_library
+
+    if name not in cluster_names():
+        return None
+    path = library_file(f"clusters/{name}")
+    return path, shown_in_library(path)
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -87,22 +99,25 @@ def _is_file(path: Path) -> bool:
 
 
 def _folders(directory: str) -> list[Path]:
-    """Where cluster files by name are kept: beside the recipe, then beside each folder above it."""
+    """Where a repository keeps cluster files by name: beside the recipe, then beside each folder above it."""
     above = [Path(directory), *Path(directory).parents]
     return [folder / inner for folder in above for inner in ("clusters", "recipes/clusters")]
 
 
 def _known(name: str, directory: str) -> str:
     """The nearest name that exists, or all of them."""
+    from launcher.loading.library import cluster_names
+
     names = sorted(
         {file.stem for folder in _folders(directory) if folder.is_dir() for file in folder.glob("*.yaml")}
     )
-    near = near_miss(name, names)
+    near = near_miss(name, [*cluster_names(), *names])
     if near:
         return f"did you mean `{near}`?"
     if not names:
         return (
-            "no `clusters` folder here or above holds one; write the path of a file, or the keys themselves"
+            "no `clusters` folder here or above holds one; write the path of a file, or the keys themselves,"
+            " or a name of `batchwright recipes clusters`"
         )
     more = ", ..." if len(names) > _MOST else ""
     return f"there are {', '.join(f'`{each}`' for each in names[:_MOST])}{more}"

@@ -61,7 +61,8 @@ are not there are created, items of a list go by number, and the last of several
 
 `cluster` holds the keys of a cluster, the path of a file that holds them (from the recipe's folder), or a name. A
 name is looked for as `clusters/NAME.yaml` and `recipes/clusters/NAME.yaml` beside the recipe, and in every folder
-above it.
+above it, and last among the clusters that come with the package, which `batchwright recipes clusters` lists. A plan
+names a file of the package as `batchwright:clusters/NAME.yaml`.
 """
 _AMOUNTS = """\
 ## Amounts

@@ -144,3 +144,19 @@ def test_a_stage_may_name_a_cluster(tree):
     """A stage's cluster is found in the same way."""
     recipe = load(tree, "stages: [{until: 1K samples, cluster: near}, {cluster: {nodes: 9}}]\n")
     assert [stage.cluster.nodes for stage in recipe.stages] == [4, 9]
+
+
+def test_the_clusters_of_the_package_come_last(tree, tmp_path, monkeypatch):
+    """A name that no folder here or above has is the package's, called alike wherever the package lies."""
+    monkeypatch.chdir(tmp_path)
+    recipe = load(tree, "cluster: h100-sxm-80gb-8x8\n")
+    assert (recipe.cluster.nodes, recipe.cluster.device) == (8, "h100-sxm-80gb")
+    assert recipe.marks["cluster.nodes"].file == "batchwright:clusters/h100-sxm-80gb-8x8.yaml"
+    tree("recipes/clusters/h100-sxm-80gb-8x8.yaml", "nodes: 7\n")
+    assert load(tree, "cluster: h100-sxm-80gb-8x8\n").cluster.nodes == 7
+
+
+def test_a_slip_of_a_cluster_of_the_package_is_named(tree, tmp_path):
+    """The hint knows the package's names too."""
+    (message,) = refused(tree, tmp_path, "cluster: h100-sxm-80g-8x8\n")
+    assert message.endswith("hint: did you mean `h100-sxm-80gb-8x8`?")
