@@ -10,7 +10,7 @@ from launcher.planning.applied import applied_by, applied_problems
 from launcher.planning.choices import choice_problems
 from launcher.planning.coupling.lanes import lane_problems
 from launcher.planning.fitting import fitting_problems
-from launcher.planning.hashes import plan_hash, semantics_hash
+from launcher.planning.hashes import digest, meaning, plan_hash
 from launcher.planning.launching import (
     checkpoint_block,
     data_block,
@@ -129,16 +129,18 @@ def _join(*, recipe: Recipe, cluster: Cluster, parts: Parts, problems: tuple[Pro
             budget=parts.budget,
             measurements=parts.measurements,
         )
+    meant = meaning(
+        recipe=recipe,
+        model=model,
+        batch=batch,
+        optimizer=optimizer,
+        precision=precision,
+        stage_batches=parts.staging.batches,
+    )
     plan = RunPlan(
         recipe_name=recipe_name(recipe),
-        semantics_hash=semantics_hash(
-            recipe=recipe,
-            model=model,
-            batch=batch,
-            optimizer=optimizer,
-            precision=precision,
-            stage_batches=parts.staging.batches,
-        ),
+        meaning=meant,
+        semantics_hash=digest(meant),
         plan_hash="",
         verdict=memory.verdict,
         problems=(*problems, *memory.problems),

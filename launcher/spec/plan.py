@@ -253,6 +253,8 @@ class RunPlan:
     applied_by: Mapping[str, str]
     """Setting to `engine`, `argument`, `runtime` or `script-must`."""
     origins: Mapping[str, Origin]
+    meaning: Mapping[str, Any] = field(default_factory=dict, metadata={"internal": True}, compare=False)
+    """What semantics_hash is of, part by part; not part of plan.json."""
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain values, as plan.json holds it."""

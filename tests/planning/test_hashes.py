@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from plan_of import amount, count, plan_of, recipe_of
 
-from launcher.planning.hashes import plan_hash
+from launcher.planning.hashes import digest, hashed_plan, plan_hash
 from launcher.spec.cluster import Cluster, Interconnect
 from launcher.spec.launch import Launch
 from launcher.spec.marks import Mark
@@ -169,3 +169,12 @@ def test_the_split_of_a_stage_is_not_what_it_means():
     assert meaning(replace(first, until=amount("200 samples"))) != same
     dropout = Model(dropout=0.1)
     assert meaning(first, model=dropout) != meaning(replace(first, micro_batch_size=4), model=dropout)
+
+
+def test_a_key_that_is_not_written_is_in_no_hash():
+    """What holds nothing is left out, so that a key that a later version adds moves nothing; a person's null stays."""
+    assert "weight_average_decay" not in BEFORE.meaning["optimizer"]
+    assert "gradient_clipping" not in hashed_plan(BEFORE)["optimizer"]
+    assert digest(BEFORE.meaning) == BEFORE.semantics_hash
+    launch = replace(BEFORE.launch, native_deepspeed={"comms_logger": None})
+    assert plan_hash(replace(BEFORE, launch=launch)) != BEFORE.plan_hash
