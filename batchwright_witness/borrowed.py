@@ -43,7 +43,9 @@ class Borrowed:
 
     def rate_of_step(self, plan: RunPlan, step: int, *, skipped: int = 0) -> float | None:
         """The learning rate planned for an optimizer step; its number, from 1, is without those skipped before it."""
-        if plan.learning_rate is None:
+        if (
+            plan.learning_rate is None or plan.stages
+        ):  # of a stage, the number of a step does not tell its samples
             return None
         if plan.learning_rate.compiled is not None:
             peak = plan.learning_rate.peak_learning_rate

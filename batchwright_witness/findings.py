@@ -150,7 +150,7 @@ def _facts(plan: RunPlan, track: Track) -> dict[str, Any]:
     last = track.samples.outcomes[-1] if track.samples.outcomes else None
     return {
         "optimizer_steps": track.steps,
-        "samples_per_step": plan.batch.global_batch_size if track.agreed else None,
+        "samples_per_step": plan.batch.global_batch_size if track.agreed and not plan.stages else None,
         "counted_at": place_in_words(last.source) if last and track.agreed else None,
         "learning_rate": track.rate.words if track.rate else None,
     }
@@ -188,6 +188,8 @@ def _rate_unseen(plan: RunPlan, track: Track) -> list[str]:
         return []
     if track.before is None:
         why = "the optimizer was resumed and keeps no step count"
+    elif plan.stages:
+        why = "the script changes the batch from stage to stage"
     elif track.rate is None:
         why = f"{plan.learning_rate.owner} applies it"
     else:

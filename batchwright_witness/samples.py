@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from launcher.spec.plan import RunPlan
+    from launcher.spec.plan import BatchPlan, RunPlan
 
 __all__ = ["Outcome", "SampleCheck", "accepted_samples", "accepted_tokens", "sum_over_ranks"]
 
@@ -76,9 +76,11 @@ def accepted_samples(plan: RunPlan) -> frozenset[int]:
     """Samples per optimizer step that are the plan's.
 
     Ranks that share a sample (tensor, pipeline, context) may each read it, or one of them for all.
+    A script that changes the batch itself takes that of any stage.
     """
     copies = plan.layout.world_size // plan.batch.data_parallel_size
-    return frozenset(plan.batch.slots_per_step * many for many in range(1, copies + 1) if copies % many == 0)
+    shares = [many for many in range(1, copies + 1) if copies % many == 0]
+    return frozenset(batch.slots_per_step * many for batch in _batches(plan) for many in shares)
 
 
 def accepted_tokens(plan: RunPlan) -> frozenset[int] | None:
@@ -86,10 +88,15 @@ def accepted_tokens(plan: RunPlan) -> frozenset[int] | None:
 
     A row may hold one token more than the sequence: input and target are the same row, shifted.
     """
-    length = plan.batch.sequence_length
-    if length is None or plan.data.get("packing") != "packed":
+    lengths = {batch.sequence_length for batch in _batches(plan)}
+    if None in lengths or plan.data.get("packing") != "packed":
         return None
-    return frozenset(rows * tokens for rows in accepted_samples(plan) for tokens in (length, length + 1))
+    rows = accepted_samples(plan)
+    return frozenset(row * (length + more) for row in rows for length in lengths if length for more in (0, 1))
+
+
+def _batches(plan: RunPlan) -> list[BatchPlan]:
+    return [stage.batch for stage in plan.stages] if plan.stages else [plan.batch]
 
 
 def _candidates(numbers: Mapping[str, int], unsure: frozenset[str], kind: str) -> dict[str, int]:

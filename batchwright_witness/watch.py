@@ -130,7 +130,7 @@ class Watch:
         skipped: how many of the earlier ones changed nothing.
         """
         self._notice(stage_departure(self.plan, zero_stage))
-        before, planned, rate = earlier(), self.plan.learning_rate, None
+        before, planned, rate = earlier(), None if self.plan.stages else self.plan.learning_rate, None
         if planned is not None and before is not None:
             ours, batch = self._borrowed, self.plan.batch.global_batch_size
             rate = RateCheck(planned=planned, global_batch_size=batch, rate_at=ours.rate_at, draw=ours.draw)
@@ -223,7 +223,7 @@ class Watch:
             return
         track.agreed = verdict["agreed"]
         track.settled = track.settled or verdict["settled"]
-        if track.agreed and track.counted is None:
+        if track.agreed and track.counted is None and not self.plan.stages:
             track.start_counting(seen, self.plan.batch.global_batch_size)
 
     def _judge(self, track: Track, reports: list[dict[str, Any]]) -> dict[str, Any]:

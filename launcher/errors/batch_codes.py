@@ -138,11 +138,12 @@ BATCH_CODES: dict[str, CodeInfo] = {
     ),
     "stages-need-the-runtime": CodeInfo(
         "nothing but the runtime can change the batch, the sequence length or the rate of a job that runs",
-        "use launcher.runtime in the script, and write launch.runtime: true",
+        "use launcher.runtime in the script, and write launch.runtime: true; for a script that changes them itself, as "
+        "Megatron's, write launch.script_applies: [stages]",
     ),
     "stages-need-data-parallel": CodeInfo(
         "the runtime changes the batch of data-parallel ranks only",
-        "use parallel.data alone, or one run per stage",
+        "use parallel.data alone, one run per stage, or launch.script_applies: [stages] for a script that changes them",
     ),
     "stage-needs-a-restart": CodeInfo(
         "a stage changes what a running job cannot change: machines, layout, recomputation, engine and the like",

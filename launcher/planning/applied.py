@@ -5,6 +5,7 @@ from __future__ import annotations
 from launcher.errors import Problem
 from launcher.planning.rates import owner_of
 from launcher.planning.schedulers.handing import handed_on, steps_remark
+from launcher.spec.parallel import Parallel
 from launcher.spec.plan import LayoutPlan
 from launcher.spec.recipe import Recipe
 
@@ -63,7 +64,18 @@ def applied_by(*, recipe: Recipe, layout: LayoutPlan) -> dict[str, str]:
     for axis, size in _axes(layout).items():
         if size > 1:
             found[axis] = "script-must"
-    return found
+    return {**found, **dict.fromkeys(_by_script_alone(recipe), "script-must")}
+
+
+def _by_script_alone(recipe: Recipe) -> list[str]:
+    """What is in use, what no engine can do, and what launch.script_applies says that the script does."""
+    parallel = recipe.parallel if isinstance(recipe.parallel, Parallel) else Parallel()
+    in_use = {
+        "virtual_pipeline": parallel.virtual_pipeline > 1,
+        "sequence": parallel.sequence,
+        "stages": bool(recipe.stages) and not recipe.launch.runtime,
+    }
+    return [name for name, used in in_use.items() if used and name in recipe.launch.script_applies]
 
 
 def applied_problems(*, recipe: Recipe, layout: LayoutPlan, applied: dict[str, str]) -> tuple[Problem, ...]:

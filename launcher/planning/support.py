@@ -90,12 +90,18 @@ def _stream(recipe: Recipe) -> str | None:
 
 def _context_algorithm(recipe: Recipe) -> str | None:
     context = _parallel(recipe).context
+    if "context" in recipe.launch.script_applies:
+        return None
     return context.algorithm if isinstance(context, Context) and context.algorithm != "ring" else None
 
 
 def _virtual_pipeline(recipe: Recipe) -> int | None:
     size = _parallel(recipe).virtual_pipeline
-    return size if size > 1 else None
+    return size if size > 1 and "virtual_pipeline" not in recipe.launch.script_applies else None
+
+
+def _sequence(recipe: Recipe) -> bool | None:
+    return (_parallel(recipe).sequence and "sequence" not in recipe.launch.script_applies) or None
 
 
 def _written(name: str) -> Callable[[Recipe], Any]:
@@ -131,7 +137,7 @@ LATER: tuple[Later, ...] = (
     Later("cluster.nodes", _node_range, "the plan takes the upper number"),
     Later("cluster.groups", _groups, "the plan takes all their nodes, each with the devices of the smallest"),
     Later("parallel.virtual_pipeline", _virtual_pipeline, _PRICED),
-    Later("parallel.sequence", _written("parallel.sequence"), _PRICED),
+    Later("parallel.sequence", _sequence, _PRICED),
     Later("parallel.context.algorithm", _context_algorithm, _BARE),
     Later("parallel.data.shard", _written("parallel.data.shard"), _PRICED),
     Later(

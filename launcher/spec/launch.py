@@ -18,6 +18,17 @@ from launcher.units import Amount, parse_amount
 __all__ = ["Container", "Launch", "Native", "Network", "Slurm", "Timeouts"]
 
 Port = Annotated[int, Range(low=1, high=65535)]
+ScriptApplies = Literal[
+    "tensor",
+    "pipeline",
+    "virtual_pipeline",
+    "context",
+    "sequence",
+    "expert",
+    "zero",
+    "fsdp",
+    "stages",
+]
 
 
 def _duration(text: str) -> Amount:
@@ -123,8 +134,8 @@ class Launch:
     """Where the ranks meet."""
     runtime: bool = False
     """true: the script uses launcher.runtime; false: placeholders and witness."""
-    script_applies: tuple[Literal["tensor", "pipeline", "context", "expert", "zero", "fsdp"], ...] = ()
-    """What the script does itself."""
+    script_applies: tuple[ScriptApplies, ...] = ()
+    """What the script does itself; `stages` where it changes the batch while it runs, as Megatron does."""
     native: Native = field(default_factory=Native)
     """Keys of other tools, merged last."""
     setup: tuple[tuple[str, ...], ...] = ()

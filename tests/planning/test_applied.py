@@ -1,10 +1,12 @@
 """Who carries out what; what nobody would is refused or said."""
 
 import pytest
-from plan_of import codes, errors, only, plan_of, refusal_of
+from plan_of import amount, codes, errors, only, plan_of, recipe_of, refusal_of
 
+from launcher.planning.support import unsupported
 from launcher.spec.launch import Launch
 from launcher.spec.parallel import DataParallel, Parallel
+from launcher.spec.recipe import Stage
 from launcher.spec.training import Loss, Optimizer, Schedule
 
 ALL_ARGS = tuple(
@@ -142,6 +144,35 @@ def test_strategies(engine, strategy, applies):
     assert "launch.engine: " in problem.hint
     declared = Launch(engine=engine, script_applies=(strategy,))
     assert plan_of(parallel=parallel, launch=declared).applied_by["data_strategy"] == "script-must"
+
+
+def test_what_a_script_does_by_itself():
+    """Sequence parallelism, pipeline pieces and stages are the script's where it says so, else not to be rendered."""
+    parallel = Parallel(tensor=2, pipeline=2, virtual_pipeline=2, sequence=True)
+    axes = ("tensor", "pipeline", "virtual_pipeline", "sequence")
+    stages = (Stage(until=amount("512 samples"), global_batch_size=128), Stage())
+    keys = {"devices": 4, "parallel": parallel, "stages": stages}
+    declared = recipe_of(**keys, launch=Launch(script_applies=(*axes, "stages")))
+    assert unsupported(declared) == ()
+    by = plan_of(declared).applied_by
+    assert {name: by[name] for name in (*axes, "stages")} == dict.fromkeys((*axes, "stages"), "script-must")
+    half = recipe_of(**keys, launch=Launch(script_applies=("tensor", "pipeline")))
+    assert [(problem.code, problem.path) for problem in unsupported(half)] == [
+        ("not-yet-supported", "parallel.virtual_pipeline"),
+        ("not-yet-supported", "parallel.sequence"),
+        ("stages-need-the-runtime", "stages"),
+        ("stages-need-data-parallel", "parallel"),
+    ]
+    assert not {"stages", "sequence", "virtual_pipeline"} & set(plan_of(half).applied_by)
+
+
+def test_the_runtime_changes_stages_itself():
+    """A script that uses the runtime does not change the batch, whatever it declares."""
+    stages = (Stage(until=amount("512 samples"), global_batch_size=128), Stage())
+    launch = Launch(runtime=True, script_applies=("tensor", "stages"))
+    recipe = recipe_of(devices=2, parallel=Parallel(tensor=2), stages=stages, launch=launch)
+    assert [problem.code for problem in unsupported(recipe)] == ["stages-need-data-parallel"]
+    assert "stages" not in plan_of(recipe).applied_by
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 from plan_by_hand import plan_by_hand
 
+from batchwright_witness.borrowed import Borrowed, load_ours
 from batchwright_witness.counting import Counts
 from batchwright_witness.samples import SampleCheck, accepted_samples, accepted_tokens, sum_over_ranks
+from launcher.spec.plan import StagePlan
 
 NONE = frozenset()
 
@@ -113,3 +115,21 @@ def test_differences_between_steps():
     assert set(counts.since(mark).unsure) == {"loader0 rows", "forward rows"}
     counts.forget("loader0")
     assert counts.since(mark).numbers == {"forward rows": 4}
+
+
+def test_the_batch_of_any_stage_is_the_plans():
+    """A script that changes its batch itself takes that of one of the stages, and its rate is not told by steps."""
+    plan = plan_by_hand(
+        micro=2, accumulation=2, ranks=2, sequence_length=16, data={"packing": "packed"}, peak=1.0
+    )
+    small = dataclasses.replace(plan.batch, slots_per_step=4, sequence_length=8)
+    stages = tuple(
+        StagePlan(until=None, first_step=1, steps=1, samples_before=0, tokens_before=0, batch=batch)
+        for batch in (small, plan.batch)
+    )
+    ramp = dataclasses.replace(plan, stages=stages)
+    assert accepted_samples(ramp) == {4, 8}
+    assert accepted_tokens(ramp) == {rows * tokens for rows in (4, 8) for tokens in (8, 9, 16, 17)}
+    ours = Borrowed(load_ours)
+    assert ours.rate_of_step(ramp, 1) is None
+    assert ours.rate_of_step(plan, 1) == 1.0

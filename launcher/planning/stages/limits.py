@@ -49,14 +49,20 @@ def stage_warnings(recipe: Recipe) -> tuple[Problem, ...]:
     )
 
 
+def _by_the_script(recipe: Recipe) -> bool:
+    """Whether the script says that it changes the batch itself, by the stages of the plan or by its own notation."""
+    return "stages" in recipe.launch.script_applies and not recipe.launch.runtime
+
+
 def _without_runtime(recipe: Recipe) -> tuple[Problem, ...]:
-    if recipe.launch.runtime:
+    if recipe.launch.runtime or _by_the_script(recipe):
         return ()
     problem = Problem(
         code="stages-need-the-runtime",
         path="stages",
         message="`stages` change the batch while the job runs, and `launch.runtime: false` hands the script one batch",
-        hint="take the batches from launcher.runtime and write launch.runtime: true",
+        hint="take the batches from launcher.runtime and write launch.runtime: true, or launch.script_applies: "
+        "[stages] for a script that changes them itself",
     )
     return (problem,)
 
@@ -64,7 +70,7 @@ def _without_runtime(recipe: Recipe) -> tuple[Problem, ...]:
 def _other_owner(recipe: Recipe) -> tuple[Problem, ...]:
     """A scheduler elsewhere counts steps, and steps of different stages are not alike."""
     owner = recipe.schedule.owner
-    if owner in {"auto", "runtime"}:
+    if owner in {"auto", "runtime"} or (owner == "script" and _by_the_script(recipe)):
         return ()
     problem = Problem(
         code="stages-need-the-runtime",
@@ -81,14 +87,15 @@ def _other_axes(recipe: Recipe) -> tuple[Problem, ...]:
         (f"stages.{at}.parallel", each.parallel) for at, each in enumerate(recipe.stages) if each.parallel
     ]
     found = [(path, axes) for path, each in written if (axes := axes_of(each)).ranks_per_replica > 1]
-    if not found:
+    if not found or _by_the_script(recipe):
         return ()
     path, axes = found[0]
     problem = Problem(
         code="stages-need-data-parallel",
         path=path,
         message=f"`stages` with {axes}: the runtime changes the batch of data-parallel ranks only",
-        hint="use parallel.data alone, or one run per stage",
+        hint="use parallel.data alone, one run per stage, or a script that changes them itself: launch.script_applies: "
+        "[stages]",
     )
     return (problem,)
 
