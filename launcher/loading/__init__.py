@@ -1,6 +1,6 @@
 """Recipe text to Recipe: strict YAML, every problem at once, each with its place."""
 
 from launcher.loading.locating import locate
-from launcher.loading.recipes import load_recipe
+from launcher.loading.recipes import load_recipe, salvage_recipe
 
-__all__ = ["load_recipe", "locate"]
+__all__ = ["load_recipe", "locate", "salvage_recipe"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from launcher.errors import Problem
@@ -18,6 +19,10 @@ class Found:
     """Filled while reading; the one mutable thing in this package."""
 
     marks: dict[str, Mark] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
+    """Dotted paths of which nobody knows what was meant; the empty one stands for every key of the recipe."""
+    guesses: bool = True
+    """Whether to look what an unknown key may have meant; a guess makes no guesses of its own."""
     _problems: list[tuple[Place, Problem]] = field(default_factory=list)
 
     def complain(
@@ -33,11 +38,14 @@ class Found:
         """Add one problem."""
         problem = Problem(code=code, path=path, where=str(place), message=message, because=because, hint=hint)
         self._problems.append((place, problem))
+        if path:
+            self.lost.add(path)
 
-    def add(self, other: Found) -> None:
-        """Add what another reading found."""
-        self._problems.extend(other._problems)
+    def add(self, other: Found, *, only: Callable[[Problem], bool] = lambda _problem: True) -> None:
+        """Add what another reading found; only: which of its problems."""
+        self._problems.extend(item for item in other._problems if only(item[1]))
         self.marks.update(other.marks)
+        self.lost |= other.lost
 
     def mark(self, path: str, entry: Entry) -> None:
         """Remember where a written value stands."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from launcher.loading.found import Found
 from launcher.loading.tree import Broken, Entry, Items, Keys, Node, Place, Scalar, below, shown, shown_path
-from launcher.loading.unknown import unknown_key_hint
+from launcher.loading.unknown import meant_instead, unknown_key_hint
 from launcher.loading.values import read_any_of
 from launcher.loading.wrong import Wrong
 from launcher.spec.shapes import (
@@ -175,6 +176,9 @@ def _section(shape: SectionShape, node: Keys, place: Place, path: str, found: Fo
             found.complain(
                 "unknown-key", entry.key, f"unknown key `{shown_path(name)}`{where}", path=inner, hint=hint
             )
+            if found.guesses:
+                meant = meant_instead(name, shape=shape, path=path)
+                found.lost.update(meant or _may_be(entry, shape, node, path))
         elif not _left_out(key, entry.node):
             values[name] = read(key.shape, entry, inner, found)
     missing = [key for key in shape.keys if key.required and key.name not in node.entries]
@@ -182,7 +186,33 @@ def _section(shape: SectionShape, node: Keys, place: Place, path: str, found: Fo
         inner = below(path, key.name)
         message = f"`{shown_path(inner)}` is missing: expected {in_words(key.shape)}"
         found.complain("missing-key", place, message, path=inner, hint=f"add `{key.name}`")
-    return BAD if missing or BAD in values.values() else shape.kind(**values)
+    return _without_bad(shape, values, path, found)
+
+
+def _without_bad(shape: SectionShape, values: Mapping[str, Any], path: str, found: Found) -> Any:
+    """The section with the keys that could be read: what is wrong with the others is no reason to stop here."""
+    good = {name: value for name, value in values.items() if value is not BAD}
+    for name in values.keys() - good.keys():
+        inner = below(path, name)
+        found.lost.add(inner)
+        found.marks.pop(inner, None)
+    if any(key.required and key.name not in good for key in shape.keys):
+        return BAD
+    return shape.kind(**good)
+
+
+def _may_be(entry: Entry, shape: SectionShape, node: Keys, path: str) -> list[str]:
+    """Absent keys of a section that could be meant by an unknown one: those that its value would be right for."""
+    return [
+        below(path, key.name)
+        for key in shape.keys
+        if key.name not in node.entries and _fits(key.shape, entry, path)
+    ]
+
+
+def _fits(shape: Shape, entry: Entry, path: str) -> bool:
+    tried = Found(guesses=False)
+    return read(shape, entry, path, tried) is not BAD and not tried.problems()
 
 
 def _left_out(key: Key, node: Node) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from launcher.errors import RecipeError
+from launcher.errors import Problem, RecipeError
 from launcher.loading.clusters import with_clusters
 from launcher.loading.dimensions import with_dimensions
 from launcher.loading.files import UnreadableError, read_text
@@ -20,10 +20,11 @@ from launcher.loading.reader import read
 from launcher.loading.stages import with_stages
 from launcher.loading.tree import Broken, Entry, Keys, Node, Place, Scalar, plain, shown, shown_path
 from launcher.loading.yaml_text import NotYamlError, read_yaml
+from launcher.planning.consequences import is_own_fault
 from launcher.spec.recipe import Recipe
 from launcher.spec.shapes import section_of
 
-__all__ = ["load_recipe"]
+__all__ = ["Salvaged", "load_recipe", "salvage_recipe"]
 
 _SCHEMA = 1
 
@@ -39,12 +40,35 @@ class _Source:
     root: Keys
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Salvaged:
+    """What of a recipe can be read, whatever is wrong with the rest."""
+
+    recipe: Recipe
+    problems: tuple[Problem, ...]
+    lost: frozenset[str]
+    """Dotted paths of keys that may have meant something else than what stands in the recipe."""
+
+
 def load_recipe(
     source: str | os.PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()
 ) -> Recipe:
     """The recipe of a file (a path) or of a mapping.
 
     overrides: `path=value` as after `--set`, applied in order. Raises RecipeError with every problem found.
+    """
+    salvaged = salvage_recipe(source, overrides=overrides)
+    if salvaged.problems:
+        raise RecipeError(salvaged.problems)
+    return salvaged.recipe
+
+
+def salvage_recipe(
+    source: str | os.PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()
+) -> Salvaged:
+    """The recipe without the keys that cannot be read, and every problem found.
+
+    Raises RecipeError where there are no keys at all, or where they are those of a later schema.
     """
     found = Found()
     made = (
@@ -61,15 +85,16 @@ def load_recipe(
     _check_schema(root)
     root = _clusters(root, made, found)
     recipe = read(section_of(Recipe), Entry(root, root.place), "", found)
-    if isinstance(recipe, Recipe):
-        recipe = with_dimensions(recipe, directory=made.directory, shown_from=made.shown_from, found=found)
-        recipe = with_stages(recipe, found=found)
-    if problems := found.problems():
-        raise RecipeError(problems)
-    assert isinstance(recipe, Recipe)
-    return replace(
+    assert isinstance(recipe, Recipe)  # no key of it must be written
+    filled = Found(marks=found.marks)
+    recipe = with_dimensions(recipe, directory=made.directory, shown_from=made.shown_from, found=filled)
+    recipe = with_stages(recipe, found=filled)
+    lost = frozenset(found.lost)
+    found.add(filled, only=lambda problem: is_own_fault(problem, lost))
+    recipe = replace(
         recipe, name=recipe.name or made.name, marks=found.marks, directory=made.directory, source=made.text
     )
+    return Salvaged(recipe=recipe, problems=found.problems(), lost=frozenset(found.lost))
 
 
 def _from_file(path: str, found: Found) -> _Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from launcher.loading.near import near_miss
@@ -11,7 +12,7 @@ from launcher.spec.recipe import Recipe
 from launcher.spec.shapes import SectionShape, section_of, walk
 from launcher.spec.words import joined
 
-__all__ = ["unknown_key_hint", "unknown_path_hint"]
+__all__ = ["meant_instead", "unknown_key_hint", "unknown_path_hint"]
 
 _MOST = 3
 
@@ -24,17 +25,47 @@ def unknown_key_hint(name: str, *, shape: SectionShape, path: str, whole: bool =
     if "." in name and _exists(below(path, name)):
         outer, _, inner = name.rpartition(".")
         return f"write `{inner}` below `{below(path, outer)}:`"
-    beside = near_miss(name, [key.name for key in shape.keys])
+    beside = _beside(name, shape)
     meant = [below(path, beside) if whole else beside] if beside else []
-    if path:
-        meant += [below(path, inner) for inner, _ in walk(shape) if inner.endswith(f".{name}")]
-    meant += [other for other in _paths() if other.rpartition(".")[2] == name and other not in meant]
+    meant += [other for other in _of_that_name(name, shape, path) if other not in meant]
     if not meant and _plain(name) in OTHER_NAMES:
         return OTHER_NAMES[_plain(name)]
     if not meant:
-        leaf = near_miss(name, {other.rpartition(".")[2] for other in _paths()})
-        meant = [other for other in _paths() if leaf and other.rpartition(".")[2] == leaf]
+        meant = _nearly_of_that_name(name)
     return f"did you mean {joined([f'`{word}`' for word in meant[:_MOST]])}?" if meant else ""
+
+
+def meant_instead(name: str, *, shape: SectionShape, path: str) -> list[str]:
+    """Paths of all keys that may be meant by an unknown one, by its name alone."""
+    if "." in name and _exists(below(path, name)):
+        return [below(path, name)]
+    beside = _beside(name, shape)
+    meant = [below(path, beside)] if beside else []
+    meant += _of_that_name(name, shape, path)
+    advice = "" if meant else OTHER_NAMES.get(_plain(name), "")
+    return (
+        meant
+        or [word for word in re.findall(r"[a-z_.]+", advice) if _exists(word)]
+        or _nearly_of_that_name(name)
+    )
+
+
+def _beside(name: str, shape: SectionShape) -> str:
+    return near_miss(name, [key.name for key in shape.keys])
+
+
+def _of_that_name(name: str, shape: SectionShape, path: str) -> list[str]:
+    """The same key below this section, then anywhere in a recipe."""
+    below_here = (
+        [below(path, inner) for inner, _ in walk(shape) if inner.endswith(f".{name}")] if path else []
+    )
+    elsewhere = [other for other in _paths() if other.rpartition(".")[2] == name]
+    return list(dict.fromkeys([*below_here, *elsewhere]))
+
+
+def _nearly_of_that_name(name: str) -> list[str]:
+    leaf = near_miss(name, {other.rpartition(".")[2] for other in _paths()})
+    return [other for other in _paths() if leaf and other.rpartition(".")[2] == leaf]
 
 
 def unknown_path_hint(path: str) -> str:

@@ -184,7 +184,8 @@ def _keys(source: _Text, events: Iterator[Any], place: Place, path: str, depth: 
         name = _key(source, events, event, path, depth)
         key_place = source.place(event.start_mark)
         node = _node(source, events, next(events), below(path, name or "?"), depth + 1)
-        if name is None:
+        if name is None:  # it may have been any of the keys that belong here
+            source.found.lost.add(path)
             continue
         if name in entries:
             _complain_twice(source, key_place, below(path, name), entries[name])
