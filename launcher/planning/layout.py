@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from launcher.catalog.devices import DEVICES, Device
+from launcher.catalog.devices import DEVICES, devices_with
 from launcher.errors import Problem
 from launcher.planning.origins import default, derived, written_or
 from launcher.planning.solved import Solved
 from launcher.planning.words import as_yaml, counted
+from launcher.spec.catalog import Device
 from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
 from launcher.spec.parallel import Context, Parallel
 from launcher.spec.plan import LayoutPlan
 from launcher.spec.recipe import Recipe
 
-__all__ = ["Axes", "axes_of", "machines_of", "solve_layout"]
+__all__ = ["Axes", "axes_of", "device_of", "machines_of", "solve_layout"]
 
 # ROCm's RCCL answers to the name nccl in torch.distributed
 _BACKENDS = {"cpu": "gloo", "cuda": "nccl", "rocm": "nccl", "hpu": "hccl"}
@@ -75,11 +77,16 @@ def machines_of(cluster: Cluster) -> tuple[int, int]:
     return nodes, len(cluster.devices) if cluster.devices else 1
 
 
+def device_of(layout: LayoutPlan) -> Device:
+    """The catalog's row of the plan's device, the user's own where it is one."""
+    return layout.own_device or DEVICES[layout.device]
+
+
 def solve_layout(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) -> Solved[LayoutPlan]:
     """World size, axes, data strategy and device of the job."""
     nodes, per_node = machines_of(cluster)
     axes = axes_of(recipe.parallel)
-    device, device_problems = _device(cluster)
+    device, device_problems = _device(cluster, devices_with(recipe.devices))
     problems = (*_count_problems(cluster), *device_problems, *_axis_problems(axes, nodes * per_node, recipe))
     origins = _origins(recipe=recipe, cluster=cluster, cluster_origin=cluster_origin)
     if device is None or any(problem.severity == "error" for problem in problems):
@@ -101,6 +108,7 @@ def solve_layout(*, recipe: Recipe, cluster: Cluster, cluster_origin: Origin) ->
         else data.stage,
         offload=data.offload if data.strategy == "zero" else "none",
         device=device.name,
+        own_device=None if device.mark is None else device,
         device_kind=device.kind,
         backend=cluster.backend or _BACKENDS[device.kind],
         devices=cluster.devices,
@@ -137,12 +145,12 @@ def _count_problems(cluster: Cluster) -> tuple[Problem, ...]:
     return tuple(found)
 
 
-def _device(cluster: Cluster) -> tuple[Device | None, tuple[Problem, ...]]:
+def _device(cluster: Cluster, devices: Mapping[str, Device]) -> tuple[Device | None, tuple[Problem, ...]]:
     name = cluster.groups[0].device if cluster.groups else cluster.device or "cpu"
-    device = DEVICES.get(name)
+    device = devices.get(name)
     if device is None:
-        near = _near(name)
-        known = near or sorted(DEVICES)
+        near = _near(name, devices)
+        known = near or sorted(devices)
         return None, (
             Problem(
                 code="unknown-device",
@@ -167,14 +175,14 @@ def _device(cluster: Cluster) -> tuple[Device | None, tuple[Problem, ...]]:
     return device, ()
 
 
-def _near(name: str) -> list[str]:
+def _near(name: str, devices: Mapping[str, Device]) -> list[str]:
     """Catalog names that a person may have meant: those with the same words first, then similar spellings."""
     from difflib import get_close_matches
 
     words = name.lower().replace("_", "-").split("-")
-    same = [known for known in DEVICES if all(word in known.split("-") for word in words)]
-    part = [known for known in DEVICES if words[0] in known.split("-")]
-    return (same or part or get_close_matches(name.lower(), DEVICES, n=3, cutoff=0.6))[:3]
+    same = [known for known in devices if all(word in known.split("-") for word in words)]
+    part = [known for known in devices if words[0] in known.split("-")]
+    return (same or part or get_close_matches(name.lower(), devices, n=3, cutoff=0.6))[:3]
 
 
 def _one_of(names: list[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from launcher.errors import Problem
+from launcher.spec.catalog import Device
 from launcher.spec.marks import Origin
 from launcher.spec.parts import PartPlan
 from launcher.spec.place import LaunchPlan
@@ -67,6 +68,8 @@ class LayoutPlan:
     """0-3 with zero, 2-3 with fsdp (the ZeRO stage it corresponds to), None with ddp."""
     offload: Literal["none", "optimizer", "parameters"] = "none"
     device: str = "cpu"
+    own_device: Device | None = field(default=None, metadata={"internal": True}, compare=False)
+    """Its row, where it is of the user's own catalog."""
     device_kind: Literal["cpu", "cuda", "rocm", "hpu"] = "cpu"
     backend: str = "gloo"
     devices: tuple[int, ...] | None = None

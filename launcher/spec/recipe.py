@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from launcher.spec.catalog import Device
 from launcher.spec.cluster import Cluster
 from launcher.spec.kinds import (
     Count,
@@ -162,6 +163,8 @@ class Recipe:
     """Folder of the recipe file; relative paths in the recipe are taken from here."""
     source: str = field(default="", metadata={"internal": True}, compare=False)
     """The recipe file's own text, kept for the run folder."""
+    devices: tuple[Device, ...] = field(default=(), metadata={"internal": True}, compare=False)
+    """Rows of the user's own catalogs. Filled by the reader."""
     traces: tuple[TraceFile, ...] = field(default=(), metadata={"internal": True}, compare=False)
     """Traces of model.module beside the file. Filled before planning."""
     hosts: tuple[str, ...] = field(default=(), metadata={"internal": True}, compare=False)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from launcher.catalog.devices import DEVICES
 from launcher.errors import Problem
 from launcher.planning.granularity.dimensions import Dimension, dimensions_of, tokens_of
 from launcher.planning.granularity.waves import TILE, waves_of
+from launcher.planning.layout import device_of
 from launcher.planning.optimizer import precision_plan
+from launcher.spec.catalog import Device
 from launcher.spec.plan import BatchPlan, LayoutPlan, ModelPlan
 from launcher.spec.recipe import Recipe
 from launcher.units import show_count
@@ -45,7 +46,7 @@ def granularity_problems(
     return (*(*found, *tokens)[:_MOST], *waves)
 
 
-def groups_of(*, device: str, element_bytes: int) -> tuple[int, int]:
+def groups_of(*, device: Device, element_bytes: int) -> tuple[int, int]:
     """Elements of the groups that Tensor Cores load: least, and best.
 
     16 bytes before Ampere (V100, T4), 128 bytes from A100 on, where 16 bytes are still the least for aligned loads.
@@ -53,11 +54,11 @@ def groups_of(*, device: str, element_bytes: int) -> tuple[int, int]:
     NVIDIA, Matrix Multiplication Background User's Guide, section 2.2.
     """
     least = 16 // element_bytes
-    return least, (128 // element_bytes if DEVICES[device].has_bf16 else least)
+    return least, (128 // element_bytes if device.has_bf16 else least)
 
 
 def _unaligned(recipe: Recipe, model: ModelPlan, layout: LayoutPlan, width: int) -> list[Problem]:
-    least, best = groups_of(device=layout.device, element_bytes=width)
+    least, best = groups_of(device=device_of(layout), element_bytes=width)
     dimensions = dimensions_of(recipe=recipe, model=model, layout=layout)
     below = [each for each in dimensions if each.size % least and each.share >= _LEAST_SHARE]
     between = [
@@ -90,7 +91,7 @@ def _note(recipe: Recipe, found: Dimension, *, missed: int, best: int) -> Proble
 def _tokens(recipe: Recipe, batch: BatchPlan, layout: LayoutPlan, width: int) -> Iterator[Problem]:
     """An odd number of rows, which a sequence of another length would mend for every micro-batch."""
     found = tokens_of(recipe=recipe, batch=batch, layout=layout)
-    least, best = groups_of(device=layout.device, element_bytes=width)
+    least, best = groups_of(device=device_of(layout), element_bytes=width)
     if found is not None and found.size % least:
         yield Problem(
             code="odd-dimension",
@@ -123,7 +124,7 @@ def _hint(recipe: Recipe, found: Dimension, better: int) -> str:
 
 def _waves(recipe: Recipe, model: ModelPlan, batch: BatchPlan, layout: LayoutPlan) -> Iterator[Problem]:
     """The feed-forward layer's first product, the largest of a layer, at one micro-batch."""
-    multiprocessors = DEVICES[layout.device].multiprocessors
+    multiprocessors = device_of(layout).multiprocessors
     inner = model.intermediate_size
     if multiprocessors is None or inner is None or model.kind not in _KINDS_WITH_WAVES:
         return

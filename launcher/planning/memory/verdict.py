@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from launcher.catalog.devices import DEVICES
-from launcher.planning.layout import machines_of
+from launcher.planning.layout import device_of, machines_of
 from launcher.planning.memory.estimate import Estimate
 from launcher.spec.cluster import Cluster
 from launcher.spec.plan import LayoutPlan, MemoryPlan, StageMemory, Verdict
@@ -22,7 +21,7 @@ The smallest share among the devices whose total torch prints in out-of-memory m
 
 def capacity_bytes(*, layout: LayoutPlan, cluster: Cluster) -> int | None:
     """Memory of one device as sold; on the CPU the share of host memory of one process, where it is known."""
-    device = DEVICES[layout.device]
+    device = device_of(layout)
     if device.memory_gib is not None:
         return round(device.memory_gib * GIB)
     if device.kind == "cpu" and cluster.host_memory is not None:
@@ -32,7 +31,7 @@ def capacity_bytes(*, layout: LayoutPlan, cluster: Cluster) -> int | None:
 
 def usable_bytes(*, layout: LayoutPlan, cluster: Cluster) -> int | None:
     """What a job may take of one device, the cluster's reserve left free."""
-    device = DEVICES[layout.device]
+    device = device_of(layout)
     if device.usable_gib is not None:
         usable: int | None = round(device.usable_gib * GIB)
     else:

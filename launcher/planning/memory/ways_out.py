@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from launcher.catalog.devices import DEVICES
 from launcher.planning.applied import applied_by, applied_problems
 from launcher.planning.batch import data_parallel_size, solve_batch, solve_global_batch
 from launcher.planning.changed import Key, as_arguments, changed
 from launcher.planning.coupling.coupled import coupled_names
 from launcher.planning.coupling.ways import change_of_model, without_kept_model
 from launcher.planning.fitting import fitting_problems
-from launcher.planning.layout import solve_layout
+from launcher.planning.layout import device_of, solve_layout
 from launcher.planning.memory.budget import Budget, budget_of
 from launcher.planning.memory.verdict import verdict_of
 from launcher.planning.model import solve_model
@@ -272,7 +271,7 @@ def _other_training(asked: _Asked) -> Iterator[_Way]:
 def _lower_precision(asked: _Asked) -> Iterator[_Way]:
     if asked.budget.precision.compute != "fp32":
         return
-    name = "bf16" if DEVICES[asked.layout.device].has_bf16 else "fp16"
+    name = "bf16" if device_of(asked.layout).has_bf16 else "fp16"
     yield _Way(keys=(("precision", name),), keeps=("batch", "model"), changes=(f"computes in {name}",))
 
 

@@ -42,7 +42,7 @@ def test_groups(device, group):
 
     Source: stas00/ml-engineering@744d01e training/performance/README.md.
     """
-    assert groups_of(device=device, element_bytes=2) == group
+    assert groups_of(device=DEVICES[device], element_bytes=2) == group
 
 
 def test_a_published_width():
