@@ -94,7 +94,24 @@ CODES: dict[str, CodeInfo] = {
         "write schedule.length, or data.num_tokens",
     ),
     "schedule-needs-decay-length": CodeInfo(
-        "a warmup-stable-decay schedule needs the length of its decay", "write schedule.decay_length"
+        "a warmup-stable-decay schedule needs the length of its decay, an inverse square root without a warmup its "
+        "time scale",
+        "write schedule.decay_length",
+    ),
+    "schedule-needs-decay-at": CodeInfo(
+        "a decay in steps needs the places where the rate falls",
+        "write schedule.decay_at: [30 epochs, 60 epochs, 80 epochs]",
+    ),
+    "decay-marks": CodeInfo(
+        "the marks of a decay are out of order or inside the warmup, or their factors are not as many",
+        "write the marks in order behind the warmup, and one factor for all or one for each",
+    ),
+    "decay-ends-early": CodeInfo(
+        "the decay is to end where it has not begun", "write a later schedule.decay_ends"
+    ),
+    "decay-behind-the-run": CodeInfo(
+        "the run ends before its decay begins, or before a mark of it",
+        "nothing, if a short run is meant; else write a longer schedule.length",
     ),
     "decay-longer-than-run": CodeInfo(
         "the decay starts before the warmup has ended", "shorten the decay or the warmup"

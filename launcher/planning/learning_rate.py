@@ -48,8 +48,20 @@ def _log_share(schedule: SchedulePlan, samples: int | Fraction) -> float:
 
 
 def _after_warmup(*, schedule: SchedulePlan, samples: int | Fraction) -> float:
+    """The decay, and of it what the marks leave: the step that passes a mark is the first behind it.
+
+    Source: division by 10 at epochs 30, 60 and 80, Goyal et al. 2017, arXiv:1706.02677 section 5.1.
+    """
+    rate = _decayed(schedule=schedule, samples=samples)
+    passed = sum(samples > mark for mark in schedule.decay_marks)
+    return rate * schedule.decay_shares[passed - 1] if passed else rate
+
+
+def _decayed(*, schedule: SchedulePlan, samples: int | Fraction) -> float:
     peak, final = schedule.peak_learning_rate, schedule.final_learning_rate
     begin, end = _decay_span(schedule)
+    if schedule.decay == "inverse-sqrt" and samples > begin:
+        return max(final, peak * _inverse_root(schedule, samples - begin))
     if end is None or samples <= begin or end <= begin:
         return peak
     if samples >= end:
@@ -60,22 +72,40 @@ def _after_warmup(*, schedule: SchedulePlan, samples: int | Fraction) -> float:
 
 def _decay_span(schedule: SchedulePlan) -> tuple[Fraction, Fraction | None]:
     """Samples at which the decay begins and ends; no end: it never decays."""
-    end = schedule.total_samples
-    if end is None or schedule.decay == "constant":
-        return schedule.warmup_samples, None
+    end = schedule.total_samples if schedule.decay_end_samples is None else schedule.decay_end_samples
+    begin = schedule.decay_begin_samples
+    begin = schedule.warmup_samples if begin is None else begin
+    if end is None or schedule.decay in {"constant", "step", "inverse-sqrt"}:
+        return begin, None
     if schedule.decay == "wsd" and schedule.decay_samples is not None:
         return max(schedule.warmup_samples, end - schedule.decay_samples), end
-    return schedule.warmup_samples, end
+    return begin, end
+
+
+def _inverse_root(schedule: SchedulePlan, samples: int | Fraction) -> float:
+    """Share of the peak `samples` behind the begin of the decay, with time scale k: sqrt(k / (samples + k)).
+
+    Where k is the begin itself, that is sqrt(begin / samples seen).
+    Source: Vaswani et al. 2017, arXiv:1706.03762 equation 3; T5, Raffel et al. 2019, arXiv:1910.10683 section 3.1.2;
+    the time scale, transformers@5.23.0 optimization.py:get_inverse_sqrt_schedule.
+    """
+    scale = schedule.decay_samples
+    assert scale is not None
+    return math.sqrt(scale / (samples + scale))
 
 
 def _share_left(*, schedule: SchedulePlan, progress: float) -> float:
     """Share of the way from the final rate up to the peak, 1 at progress 0 and 0 at progress 1.
 
     Source: cosine, Loshchilov & Hutter 2016, arXiv:1608.03983 equation 5; warmup-stable-decay, Hu et al. 2024,
-    arXiv:2404.06395; its 1 - sqrt shape, Haegele et al. 2024, arXiv:2405.18392 section 4.
+    arXiv:2404.06395; its 1 - sqrt shape, Haegele et al. 2024, arXiv:2405.18392 section 4; polynomial,
+    transformers@5.23.0 optimization.py:get_polynomial_decay_schedule_with_warmup.
     """
-    if schedule.decay == "cosine":
+    shape = schedule.decay_shape if schedule.decay == "wsd" else schedule.decay
+    if shape == "cosine":
         return 0.5 * (1.0 + math.cos(math.pi * progress))
-    if schedule.decay == "wsd" and schedule.decay_shape == "sqrt":
+    if shape == "sqrt":
         return 1.0 - math.sqrt(progress)
+    if shape == "polynomial":
+        return float((1.0 - progress) ** schedule.decay_power)
     return 1.0 - progress

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from launcher.planning.learning_rate import learning_rate_of_step
+from launcher.planning.learning_rate import learning_rate_at, learning_rate_of_step
 from launcher.planning.model import sequence_tokens
 from launcher.planning.origins import default, derived, written_or
 from launcher.planning.peak_rate import Rate
@@ -32,20 +33,26 @@ def owner_of(recipe: Recipe) -> str:
 def schedule_plan(*, recipe: Recipe, rate: Rate, timeline: Timeline) -> SchedulePlan:
     """The function of samples that every step's learning rate is read from."""
     schedule = recipe.schedule
-    final = rate.peak if schedule.decay == "constant" else rate.peak * schedule.final_learning_rate_ratio
-    lengths, by_tokens = timeline.on_clock or timeline, counts_tokens(recipe)
+    stays = schedule.decay in {"constant", "step"}
+    final = rate.peak if stays else rate.peak * schedule.final_learning_rate_ratio
+    lengths, by_tokens, decay = timeline.on_clock or timeline, counts_tokens(recipe), timeline.decay
     return SchedulePlan(
         peak_learning_rate=rate.peak,
         start_learning_rate=_start(recipe=recipe, rate=rate),
         final_learning_rate=final,
         warmup_samples=lengths.warmup_samples,
         decay=schedule.decay,
-        decay_samples=lengths.decay_samples,
+        decay_samples=decay.length,
         decay_shape=schedule.decay_shape,
         total_samples=lengths.total_samples,
         first_step=schedule.first_step,
         clock="tokens" if by_tokens else "samples",
         sequence_length=sequence_tokens(recipe) if by_tokens else None,
+        decay_power=schedule.decay_power if schedule.decay == "polynomial" else 1.0,
+        decay_begin_samples=decay.begin,
+        decay_end_samples=decay.end,
+        decay_marks=decay.marks,
+        decay_shares=decay.shares,
     )
 
 
@@ -65,7 +72,7 @@ def learning_rate_plan(
         batch_ratio=None if rate.ratio is None else float(rate.ratio.kappa),
         reason=rate.reason,
         peak_learning_rate=rate.peak,
-        final_learning_rate=schedule.final_learning_rate,
+        final_learning_rate=_final(schedule),
         warmup_samples=math.floor(timeline.warmup_samples),
         warmup_steps=timeline.warmup_steps,
         total_steps=timeline.total_steps,
@@ -76,9 +83,15 @@ def learning_rate_plan(
     )
 
 
-def curve_steps(*, warmup_steps: int, total_steps: int | None) -> tuple[int, ...]:
-    """Optimizer steps (1-based) worth seeing: the first, the warmup's quarters, then evenly to the last."""
+def curve_steps(
+    *, warmup_steps: int, total_steps: int | None, corners: Sequence[Fraction] = ()
+) -> tuple[int, ...]:
+    """Optimizer steps (1-based) worth seeing: the first, the warmup's quarters, then evenly to the last.
+
+    corners: further places, in steps; the steps on both sides of each are there.
+    """
     warm = {1, warmup_steps // 4, warmup_steps // 2, warmup_steps}
+    warm |= {math.floor(corner) + side for corner in corners for side in (0, 1)}
     if total_steps is None:
         return tuple(sorted(step for step in warm | {2 * max(1, warmup_steps)} if step >= 1))
     left = max(0, total_steps - warmup_steps)
@@ -99,11 +112,7 @@ def learning_rate_origins(*, recipe: Recipe, timeline: Timeline, global_batch_si
     owner = default("the runtime where the script uses it, else the script")
     return {
         "learning_rate.owner": written_or(marks, "schedule.owner", owner),
-        "learning_rate.final_learning_rate": derived(
-            "the peak: decay constant"
-            if schedule.decay == "constant"
-            else f"final_learning_rate_ratio {schedule.final_learning_rate_ratio:g} x peak"
-        ),
+        "learning_rate.final_learning_rate": derived(_final_formula(recipe)),
         "learning_rate.warmup_samples": default()
         if schedule.warmup is None
         else derived(_warmup_formula(recipe, timeline, global_batch_size)),
@@ -113,6 +122,20 @@ def learning_rate_origins(*, recipe: Recipe, timeline: Timeline, global_batch_si
         "learning_rate.total_samples": derived(length),
         "learning_rate.total_steps": derived(_steps_formula(recipe, timeline, global_batch_size)),
     }
+
+
+def _final_formula(recipe: Recipe) -> str:
+    schedule = recipe.schedule
+    if schedule.decay == "constant":
+        return "the peak: decay constant"
+    if schedule.decay == "inverse-sqrt":
+        return "peak x sqrt(k / (samples behind the begin + k)) at the end of the run"
+    end = (
+        "peak"
+        if schedule.decay == "step"
+        else f"final_learning_rate_ratio {schedule.final_learning_rate_ratio:g} x peak"
+    )
+    return f"{end} x the factors of decay_at that are passed" if schedule.decay_at else end
 
 
 def _warmup_formula(recipe: Recipe, timeline: Timeline, global_batch_size: int) -> str:
@@ -159,11 +182,31 @@ def _start(*, recipe: Recipe, rate: Rate) -> float:
     return 0.0
 
 
+def _final(schedule: SchedulePlan) -> float:
+    """Learning rate to which the run decays; where it ends where nothing says to what."""
+    total = schedule.total_samples
+    if schedule.decay == "inverse-sqrt" and total is not None:
+        return learning_rate_at(schedule=schedule, samples=total)
+    passed = sum(total is None or mark < total for mark in schedule.decay_marks)
+    return schedule.final_learning_rate * (schedule.decay_shares[passed - 1] if passed else 1.0)
+
+
+def _corners(schedule: SchedulePlan) -> tuple[Fraction, ...]:
+    """Samples at which the curve bends because somebody wrote a place, beside warmup and end of the run."""
+    written = (schedule.decay_begin_samples, schedule.decay_end_samples)
+    return (*(corner for corner in written if corner is not None), *schedule.decay_marks)
+
+
 def _curve(
     *, schedule: SchedulePlan, timeline: Timeline, global_batch_size: int
 ) -> tuple[tuple[int, float], ...]:
     points = []
-    for step in curve_steps(warmup_steps=timeline.warmup_steps, total_steps=timeline.total_steps):
+    steps = curve_steps(
+        warmup_steps=timeline.warmup_steps,
+        total_steps=timeline.total_steps,
+        corners=tuple(corner / global_batch_size for corner in _corners(schedule)),
+    )
+    for step in steps:
         is_last = step == timeline.total_steps and timeline.last_step_samples is not None
         held = timeline.last_step_samples if is_last else global_batch_size
         assert held is not None

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from launcher.errors import Problem
+from launcher.planning.decay import Decay, decay_remarks, solve_decay
 from launcher.planning.solved import Solved
 from launcher.planning.stages.timeline import ClockLengths, StageClock, end_of_run
 from launcher.planning.warmup import solve_warmup, warmup_remarks
 from launcher.planning.yardstick import (
     Yardstick,
-    needs_length,
     num_samples_of,
     samples_of,
     unknown_length,
@@ -31,7 +31,7 @@ class Timeline:
     """Of one epoch."""
     warmup_samples: Fraction
     warmup_steps: int
-    decay_samples: Fraction | None
+    decay: Decay
     total_samples: Fraction | None
     total_steps: int | None
     ended_by_data: bool
@@ -50,11 +50,12 @@ def solve_timeline(
     length, length_problems = _length(recipe, yardstick)
     yardstick = replace(yardstick, total_samples=length)
     warmup, warmup_problems = solve_warmup(recipe, yardstick)
-    decay, decay_problems = _decay(recipe, yardstick, warmup)
+    decay, decay_problems = solve_decay(recipe, yardstick, warmup=warmup)
     unknown = length is None and bool(length_problems)
     problems += [*length_problems, *(() if unknown else (*warmup_problems, *decay_problems))]
     if not problems:
         problems += warmup_remarks(recipe, yardstick, warmup=warmup, total=length)
+        problems += decay_remarks(recipe, decay, total=length)
         timeline = _timeline(recipe, yardstick, warmup, decay)
         if timeline.total_steps != 0:
             return Solved(value=timeline, problems=tuple(problems))
@@ -62,13 +63,13 @@ def solve_timeline(
     return Solved(value=None, problems=tuple(problems))
 
 
-def _timeline(recipe: Recipe, yardstick: Yardstick, warmup: Fraction, decay: Fraction | None) -> Timeline:
+def _timeline(recipe: Recipe, yardstick: Yardstick, warmup: Fraction, decay: Decay) -> Timeline:
     total, batch = yardstick.total_samples, int(yardstick.batch)
     by_data = total is not None and (
         recipe.schedule.length is None or recipe.schedule.length.unit == "epochs"
     )
     if yardstick.clock is not None:
-        return _through_stages(recipe, yardstick, yardstick.clock, (warmup, decay), by_data=by_data)
+        return _through_stages(recipe, yardstick, yardstick.clock, warmup, decay, by_data=by_data)
     steps = last = None
     if total is not None and by_data:
         whole = math.floor(total)  # half a sample is never trained
@@ -81,7 +82,7 @@ def _timeline(recipe: Recipe, yardstick: Yardstick, warmup: Fraction, decay: Fra
         num_samples=yardstick.num_samples,
         warmup_samples=warmup,
         warmup_steps=math.ceil(warmup / batch),
-        decay_samples=decay,
+        decay=decay,
         total_samples=total,
         total_steps=steps,
         ended_by_data=by_data,
@@ -93,12 +94,12 @@ def _through_stages(
     recipe: Recipe,
     yardstick: Yardstick,
     clock: StageClock,
-    lengths: tuple[Fraction, Fraction | None],
+    warmup: Fraction,
+    decay: Decay,
     *,
     by_data: bool,
 ) -> Timeline:
-    (warmup, decay), total = lengths, yardstick.total_samples
-    end = None
+    total, end = yardstick.total_samples, None
     if total is not None:
         end = end_of_run(clock, count=total, by_data=by_data, drop_last=recipe.data.drop_last)
         total = clock.count(end.total_samples, given="samples")
@@ -106,12 +107,12 @@ def _through_stages(
         num_samples=yardstick.num_samples,
         warmup_samples=clock.read(warmup, wanted="samples"),
         warmup_steps=math.ceil(clock.read(warmup, wanted="steps")),
-        decay_samples=decay,
+        decay=decay,
         total_samples=None if end is None else end.total_samples,
         total_steps=None if end is None else end.steps,
         ended_by_data=by_data,
         last_step_samples=None if end is None else end.last_step_samples,
-        on_clock=ClockLengths(warmup_samples=warmup, decay_samples=decay, total_samples=total),
+        on_clock=ClockLengths(warmup_samples=warmup, total_samples=total),
     )
 
 
@@ -129,44 +130,6 @@ def _length(recipe: Recipe, yardstick: Yardstick) -> tuple[Fraction | None, tupl
         return None, (problem,)
     samples = yardstick.samples(written)
     return samples, () if samples is not None else (unknown_length(written, "schedule.length"),)
-
-
-def _decay(
-    recipe: Recipe, yardstick: Yardstick, warmup: Fraction
-) -> tuple[Fraction | None, tuple[Problem, ...]]:
-    schedule, total = recipe.schedule, yardstick.total_samples
-    if schedule.decay == "constant":
-        return None, ()
-    if total is None:
-        return None, (needs_length(f"schedule.decay: {schedule.decay}", "schedule.decay"),)
-    if schedule.decay != "wsd":
-        return None, ()
-    if schedule.decay_length is None:
-        problem = Problem(
-            code="schedule-needs-decay-length",
-            path="schedule.decay",
-            message="`schedule.decay: wsd` needs `schedule.decay_length`, which is absent",
-            hint="write schedule.decay_length: 10 %",
-        )
-        return None, (problem,)
-    samples = yardstick.samples_at_end(schedule.decay_length)
-    if samples is None:
-        return None, (unknown_length(schedule.decay_length, "schedule.decay_length"),)
-    if samples > total - warmup:
-        return None, (_decay_too_long(recipe, samples=samples, warmup=warmup, total=total),)
-    return samples, ()
-
-
-def _decay_too_long(recipe: Recipe, *, samples: Fraction, warmup: Fraction, total: Fraction) -> Problem:
-    return Problem(
-        code="decay-longer-than-run",
-        path="schedule.decay_length",
-        message=f"`schedule.decay_length: {recipe.schedule.decay_length}` does not fit between the warmup and the end",
-        because=(
-            f"decay {math.floor(samples)} + warmup {math.floor(warmup)} > length {math.floor(total)} samples",
-        ),
-        hint=f"use at most {max(0, math.floor(total - warmup))} samples, or a shorter warmup",
-    )
 
 
 def _data_problems(recipe: Recipe, global_batch_size: int, num_samples: int | None) -> tuple[Problem, ...]:

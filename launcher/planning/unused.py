@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from launcher.errors import Problem
@@ -17,6 +17,20 @@ __all__ = ["no_effect"]
 
 _BETAS = {"adam", "adamw", "adamw-8bit", "lamb", "lion", "muon", "adafactor"}
 _MOMENTUM = {"sgd", "rmsprop", "lars", "muon"}
+
+
+_BETWEEN = ("linear", "cosine", "polynomial")
+_FACTOR = 0.1
+_OF_DECAYS: Mapping[str, tuple[tuple[str, ...], object]] = {
+    "decay_length": (("wsd", "inverse-sqrt"), None),
+    "decay_shape": (("wsd",), "linear"),
+    "decay_power": (("polynomial",), 1.0),
+    "decay_starts": ((*_BETWEEN, "inverse-sqrt"), None),
+    "decay_ends": ((*_BETWEEN, "wsd"), None),
+    "decay_at": ((*_BETWEEN, "inverse-sqrt", "wsd", "step"), ()),
+    "final_learning_rate_ratio": ((*_BETWEEN, "inverse-sqrt", "wsd"), 0.0),
+}
+"""Keys of a schedule with the decays that read them, and their defaults."""
 
 
 class _Idle(NamedTuple):
@@ -43,15 +57,14 @@ def no_effect(recipe: Recipe) -> tuple[Problem, ...]:
 
 def _of_schedule(recipe: Recipe) -> Iterator[_Idle]:
     schedule, optimizer = recipe.schedule, recipe.optimizer
-    if schedule.decay != "wsd":
-        decay = f"schedule.decay is {schedule.decay}, not wsd"
-        if schedule.decay_length is not None:
-            yield _Idle("schedule.decay_length", schedule.decay_length, decay)
-        if schedule.decay_shape != "linear":
-            yield _Idle("schedule.decay_shape", schedule.decay_shape, decay)
-    if schedule.decay == "constant" and schedule.final_learning_rate_ratio:
-        ratio = schedule.final_learning_rate_ratio
-        yield _Idle("schedule.final_learning_rate_ratio", ratio, "schedule.decay is constant")
+    decay = f"schedule.decay is {schedule.decay}"
+    for name, (shapes, default) in _OF_DECAYS.items():
+        value = getattr(schedule, name)
+        if value != default and schedule.decay not in shapes:
+            because = f"{decay}, not {shapes[0]}" if len(shapes) == 1 else decay
+            yield _Idle(f"schedule.{name}", value, because)
+    if schedule.decay_factor != _FACTOR and not schedule.decay_at and schedule.decay != "step":
+        yield _Idle("schedule.decay_factor", schedule.decay_factor, "schedule.decay_at is absent")
     has_reference = optimizer.reference_batch_size is not None or optimizer.reference_batch_tokens is not None
     if schedule.warmup_keeps != "unit" and schedule.warmup == "auto":
         yield _Idle(

@@ -60,16 +60,12 @@ class Yardstick:
             return samples
         return self.clock.data(samples)
 
-    def samples_at_end(self, amount: Amount) -> Fraction | None:
-        """The same for the last part of the run, which stages may have made of other steps and tokens."""
-        if (
-            self.clock is None
-            or self.total_samples is None
-            or amount.unit not in {"steps", "samples", "tokens"}
-        ):
+    def samples_before(self, end: Fraction | None, amount: Amount) -> Fraction | None:
+        """The same for the part of the run before a place, which stages may have made of other steps and tokens."""
+        if self.clock is None or end is None or amount.unit not in {"steps", "samples", "tokens"}:
             return self.samples(amount)
         unit: Unit = amount.unit  # type: ignore[assignment]
-        return last_stretch(self.clock, count=self.total_samples, amount=amount.number, unit=unit)
+        return last_stretch(self.clock, count=end, amount=amount.number, unit=unit)
 
 
 def yardstick_of(recipe: Recipe, *, global_batch_size: int, clock: StageClock | None = None) -> Yardstick:

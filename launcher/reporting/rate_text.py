@@ -7,6 +7,7 @@ from dataclasses import replace
 from launcher.planning.stages.ledger import rate_at, stages_of, tokens_after
 from launcher.planning.warmup import who_keeps
 from launcher.reporting.compiled_text import compiled_lines, owner_in_words, peak_step, without_owner
+from launcher.reporting.decay_text import decay_in_words
 from launcher.reporting.glyphs import Glyphs
 from launcher.reporting.optimizer_text import optimizer_lines
 from launcher.spec.plan import LearningRatePlan, RunPlan
@@ -92,16 +93,16 @@ def _kept(keeps: str) -> str:
 
 
 def _decay(plan: RunPlan, rate: LearningRatePlan, recipe: Recipe) -> str:
-    schedule = rate.schedule
-    shape = {"wsd": "warmup-stable-decay"}.get(schedule.decay, schedule.decay)
-    if schedule.decay == "wsd" and recipe.schedule.decay_length is not None:
-        shape += f", the last {recipe.schedule.decay_length} {schedule.decay_shape}"
-    target = "" if schedule.decay == "constant" else f" to {show_rate(rate.final_learning_rate)}"
+    shape = decay_in_words(recipe)
+    stays = rate.schedule.decay == "constant"
+    target = "" if stays else f" to {show_rate(rate.final_learning_rate)}"
+    ends = recipe.schedule.decay_ends if rate.schedule.decay_end_samples is not None else None
+    target += "" if ends is None else f" at {ends}"
     if rate.total_steps is None or rate.total_samples is None:
         return f"{shape}{target}, no end is planned"
     amounts = _conversions(plan, recipe.schedule.length, steps=rate.total_steps, samples=rate.total_samples)
-    word = "for" if schedule.decay == "constant" else "at"
-    return f"{shape}{target} {word} {' = '.join(amounts)}"
+    word = " for" if stays else " at" if ends is None else ", for"
+    return f"{shape}{target}{word} {' = '.join(amounts)}"
 
 
 def _points(rate: LearningRatePlan, glyphs: Glyphs) -> str:

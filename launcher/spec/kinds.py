@@ -12,6 +12,7 @@ __all__ = [
     "Count",
     "CountAmount",
     "Duration",
+    "Factor",
     "FreeMapping",
     "HasUnit",
     "LengthAmount",
@@ -65,6 +66,7 @@ NonNegativeInteger = Annotated[int, Range(low=0)]
 Positive = Annotated[float, Range(low=0, low_open=True)]
 NonNegative = Annotated[float, Range(low=0)]
 Share = Annotated[float, Range(low=0, high=1)]
+Factor = Annotated[float, Range(low=0, high=1, low_open=True)]
 Below1 = Annotated[float, Range(low=0, high=1, high_open=True)]
 
 CountAmount = Annotated[Amount, HasUnit("count", bare=True)]  # 300B, 8Mi, 1000

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
-__all__ = ["CompiledSchedule", "LearningRatePlan", "SchedulePlan"]
+__all__ = ["CompiledSchedule", "Decay", "LearningRatePlan", "SchedulePlan"]
+
+Decay = Literal["constant", "linear", "cosine", "polynomial", "inverse-sqrt", "wsd", "step"]
+"""Shape of the learning rate after the warmup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +19,12 @@ class SchedulePlan:
     start_learning_rate: float
     """At zero samples: 0, or the reference learning rate for SGD scaled up linearly."""
     final_learning_rate: float
+    """Where the decay ends, before what marks take off."""
     warmup_samples: Fraction
-    decay: Literal["constant", "linear", "cosine", "wsd"]
+    decay: Decay
     decay_samples: Fraction | None
-    """Length of the decay of wsd."""
-    decay_shape: Literal["linear", "sqrt"]
+    """Length of the decay of wsd; time scale of inverse-sqrt."""
+    decay_shape: Literal["linear", "sqrt", "cosine"]
     total_samples: Fraction | None
     first_step: Literal["one-batch", "zero"]
     clock: Literal["samples", "tokens"] = "samples"
@@ -30,6 +34,16 @@ class SchedulePlan:
     warmup_shape: Literal["linear", "log"] = "linear"
     warmup_step_samples: int | None = None
     """Samples of one step of a logarithmic warmup, which is a function of steps; None for a linear one."""
+    decay_power: float = 1.0
+    """Exponent of polynomial."""
+    decay_begin_samples: Fraction | None = None
+    """Where the decay begins; None: at the warmup's end."""
+    decay_end_samples: Fraction | None = None
+    """Where the decay ends, before or behind the end of the run; None: there."""
+    decay_marks: tuple[Fraction, ...] = ()
+    """Samples behind which a share of the curve is left."""
+    decay_shares: tuple[float, ...] = ()
+    """Of the curve, behind each mark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

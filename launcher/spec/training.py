@@ -7,6 +7,7 @@ from launcher.spec.kinds import (
     Below1,
     Count,
     CountAmount,
+    Factor,
     FreeMapping,
     LengthAmount,
     NonNegative,
@@ -127,12 +128,22 @@ class Schedule:
     """Length of the linear warmup; auto: what beta2 needs, at least 1 % and at most 10 % of the run."""
     warmup_keeps: Literal["unit", "steps", "samples", "tokens"] = "unit"
     """What stays constant when the batch differs from the reference."""
-    decay: Literal["constant", "linear", "cosine", "wsd"] = "constant"
+    decay: Literal["constant", "linear", "cosine", "polynomial", "inverse-sqrt", "wsd", "step"] = "constant"
     """Shape after the warmup."""
     decay_length: ShareAmount | None = None
-    """Length of the decay of wsd."""
-    decay_shape: Literal["linear", "sqrt"] = "linear"
+    """Length of the decay of wsd; time scale of inverse-sqrt, the samples at which it begins when absent."""
+    decay_shape: Literal["linear", "sqrt", "cosine"] = "linear"
     """Shape of the decay of wsd."""
+    decay_power: Positive = 1.0
+    """Exponent of polynomial: (1 - share of the decay) to this power."""
+    decay_starts: ShareAmount | None = None
+    """Where the decay begins, and its peak holds until; the warmup's end when absent, may lie before it."""
+    decay_ends: ShareAmount | None = None
+    """Where the decay reaches its final rate, before or behind the end of the run; that end when absent."""
+    decay_at: tuple[ShareAmount, ...] = ()
+    """Marks behind which the rate is multiplied by decay_factor, for step or on top of another decay."""
+    decay_factor: Factor | tuple[Factor, ...] = 0.1
+    """Factor at every mark of decay_at, or a list with one for each; they multiply on."""
     length: LengthAmount | None = None
     """Length of the run."""
     final_learning_rate_ratio: Share = 0.0

@@ -19,7 +19,7 @@ class Asked:
     global_batch_size: int
     warmup_steps: int
     decay_steps: int | None
-    """Length of the decay of wsd."""
+    """Length of the decay of wsd; time scale of inverse-sqrt."""
     total_steps: int | None
     last_step_samples: int | None
     final_ratio: float
@@ -32,8 +32,32 @@ class Asked:
 
     @property
     def decay(self) -> str:
-        """Shape after the warmup; a decay that ends at the peak is none."""
-        return "constant" if self.schedule.final_learning_rate == self.peak else self.schedule.decay
+        """Shape after the warmup: one that ends at the peak is none, a power of 1 is linear, marks are step."""
+        schedule = self.schedule
+        if schedule.decay_marks:
+            return "step"
+        if schedule.final_learning_rate == self.peak:
+            return "constant"
+        return "linear" if (schedule.decay, schedule.decay_power) == ("polynomial", 1) else schedule.decay
+
+    @property
+    def decay_in_words(self) -> str:
+        """What of the recipe a stack with another shape cannot draw."""
+        marked = self.schedule.decay_marks and self.schedule.decay != "step"
+        return "`schedule.decay_at` is written" if marked else f"`schedule.decay` is {self.decay}"
+
+    @property
+    def end_steps(self) -> int | None:
+        """Optimizer step at which the decay ends: the run's last where nothing else is written; None without an end."""
+        end = self.schedule.decay_end_samples
+        return self.total_steps if end is None else math.ceil(end / self.global_batch_size)
+
+    @property
+    def corners(self) -> tuple[int, ...]:
+        """Optimizer steps at which the decay bends, where somebody wrote a place."""
+        schedule = self.schedule
+        written = (schedule.decay_begin_samples, schedule.decay_end_samples, *schedule.decay_marks)
+        return tuple(math.ceil(at / self.global_batch_size) for at in written if at is not None)
 
     @property
     def is_log(self) -> bool:

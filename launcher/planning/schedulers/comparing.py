@@ -84,8 +84,9 @@ def steps_to_compare(compiled: CompiledSchedule, asked: Asked) -> list[int]:
 def _corners(compiled: CompiledSchedule, asked: Asked, end: int) -> Iterator[float]:
     """Optimizer steps at which one of the curves may have a kink."""
     yield from (1, end, asked.warmup_steps)
+    yield from asked.corners
     if asked.decay_steps is not None:
-        yield end - asked.decay_steps
+        yield (asked.end_steps or end) - asked.decay_steps
     given, calls = lengths_given(compiled), compiled.calls_per_step
     yield given.warmup / calls
     if given.total is not None:
@@ -95,7 +96,7 @@ def _corners(compiled: CompiledSchedule, asked: Asked, end: int) -> Iterator[flo
 
 def _end_of_endless(compiled: CompiledSchedule, asked: Asked) -> int:
     warmup = max(asked.warmup_steps, lengths_given(compiled).warmup / compiled.calls_per_step)
-    return 2 * int(warmup) + _AROUND
+    return 2 * int(max(warmup, asked.decay_steps or 0, *asked.corners)) + _AROUND
 
 
 def _gets_to_peak(asked: Asked, lag: int) -> bool:

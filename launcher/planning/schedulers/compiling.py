@@ -53,7 +53,12 @@ def compiled_schedule(owner: str, asked: Asked, site: Site) -> CompiledSchedule 
             return arguments
         handed = to_dummy(arguments, calls=site.processes) if site.by_accelerate else {}
         return _compiled(stack, name, arguments, handed=handed, asked=asked)
-    name, lengths = _for_hugging_face(asked)
+    found = _for_hugging_face(asked)
+    if isinstance(found, str):
+        return found
+    name, lengths = found
+    if stack == "trainer" and lengths.total != asked.total_steps:
+        return "ends its decay with the run, at max_steps, and `schedule.decay_ends` is another place"
     if stack == "trainer":
         return _compiled(stack, name, trainer.arguments_for(name, lengths), asked=asked)
     calls = calls_per_step(processes=site.processes, split_batches=False) if stack == "accelerate" else 1
@@ -116,14 +121,12 @@ def _for_deepspeed(name: str, asked: Asked) -> dict[str, Any] | str:
         lengths["warmup_num_steps"] = LENGTH_AT_LEAST
     if name == "WarmupLR":
         if decay != "constant":
-            return f"stays at its peak, and `schedule.decay` is {decay}"
+            return f"stays at its peak, and {asked.decay_in_words}"
         return {"warmup_min_lr": least, "warmup_max_lr": asked.peak, **lengths}
     shape = {"WarmupDecayLR": "linear", "WarmupCosineLR": "cosine"}[name]
-    if decay != shape or asked.total_steps is None:
-        return (
-            f"decays {'in a line' if shape == 'linear' else 'as a cosine'}, and `schedule.decay` is {decay}"
-        )
-    total = {"total_num_steps": asked.total_steps}
+    if decay != shape or asked.end_steps is None:
+        return f"decays {'in a line' if shape == 'linear' else 'as a cosine'}, and {asked.decay_in_words}"
+    total = {"total_num_steps": asked.end_steps}
     if name == "WarmupDecayLR":
         final = asked.schedule.final_learning_rate  # where it starts, too
         return {**total, "warmup_min_lr": final, "warmup_max_lr": asked.peak, **lengths}
@@ -131,20 +134,30 @@ def _for_deepspeed(name: str, asked: Asked) -> dict[str, Any] | str:
     return {**total, "warmup_min_ratio": ratio, **lengths, "cos_min_ratio": asked.final_ratio}
 
 
-def _for_hugging_face(asked: Asked) -> tuple[str, Lengths]:
-    """Name and lengths of the nearest of its schedules, in optimizer steps."""
-    warmup, total, ratio = asked.warmup_steps, asked.total_steps, asked.final_ratio
+def _for_hugging_face(asked: Asked) -> tuple[str, Lengths] | str:
+    """Name and lengths of the nearest of its schedules, in optimizer steps; or why there is none."""
+    warmup, ratio = asked.warmup_steps, asked.final_ratio
     if asked.decay == "constant":
-        return ("constant_with_warmup" if warmup else "constant"), Lengths(warmup, total, {})
+        name = "constant_with_warmup" if warmup else "constant"
+        return name, Lengths(warmup, asked.total_steps, {})
+    if asked.decay == "step":
+        return f"has no rate that falls at marks, and {asked.decay_in_words}"
+    if asked.decay == "inverse-sqrt":
+        own = {} if asked.decay_steps == warmup else {"timescale": asked.decay_steps}
+        return "inverse_sqrt", Lengths(warmup, asked.total_steps, own)
+    specific: dict[str, Any] = {}
     if asked.decay == "wsd":
-        shape = "1-sqrt" if asked.schedule.decay_shape == "sqrt" else "linear"
+        shape = "1-sqrt" if asked.schedule.decay_shape == "sqrt" else asked.schedule.decay_shape
         specific = {"num_decay_steps": asked.decay_steps, "decay_type": shape, "min_lr_ratio": ratio}
-        return "warmup_stable_decay", Lengths(warmup, total, specific)
-    if asked.decay == "cosine":
-        if ratio:
-            return "cosine_with_min_lr", Lengths(warmup, total, {"min_lr_rate": ratio})
-        return "cosine", Lengths(warmup, total, {})
-    if ratio:
-        end = {"lr_end": asked.schedule.final_learning_rate, "power": 1.0}
-        return "polynomial", Lengths(warmup, total, end)
-    return "linear", Lengths(warmup, total, {})
+        name = "warmup_stable_decay"
+    elif asked.decay == "cosine":
+        specific = {"min_lr_rate": ratio} if ratio else {}
+        name = "cosine_with_min_lr" if ratio else "cosine"
+    else:
+        name = "polynomial" if ratio or asked.decay == "polynomial" else "linear"
+        if name == "polynomial":
+            specific = {
+                "lr_end": asked.schedule.final_learning_rate,
+                "power": asked.schedule.decay_power,
+            }
+    return name, Lengths(warmup, asked.end_steps, specific)

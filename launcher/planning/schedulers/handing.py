@@ -45,10 +45,12 @@ def handed_on(recipe: Recipe, owner: str) -> bool:
     needed: list[tuple[str, ...]] = [("peak_learning_rate",)]
     if schedule.warmup is not None:
         needed.append(("scheduler_warmup_steps",) if own else ("scheduler_warmup_steps", "warmup_steps"))
-    if schedule.decay != "constant":
+    if schedule.decay not in {"constant", "inverse-sqrt"}:
+        own = own or schedule.decay_ends is not None
         needed.append(("scheduler_total_steps",) if own else ("scheduler_total_steps", "total_steps"))
-        if schedule.final_learning_rate_ratio or schedule.decay == "wsd":  # drawn by keywords of their own
-            needed.append(("scheduler_arguments",))
+    by_keywords = schedule.decay in {"wsd", "polynomial"} or schedule.decay_length is not None
+    if by_keywords or (schedule.decay != "constant" and schedule.final_learning_rate_ratio):
+        needed.append(("scheduler_arguments",))
     return all(any(_is_used(recipe, name) for name in names) for names in needed)
 
 

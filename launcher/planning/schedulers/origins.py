@@ -41,12 +41,15 @@ def _formula(key: str, compiled: CompiledSchedule, asked: Asked, *, is_handed: b
         return f"warmup_steps {asked.warmup_steps}{often}"
     if key in {"num_training_steps", "total_num_steps", "max_steps"}:
         divided = " x processes: Accelerate divides it" if is_handed else ""
-        return f"total_steps {asked.total_steps}{often}{divided}"
+        name = "total_steps" if asked.end_steps == asked.total_steps else "schedule.decay_ends"
+        return f"{name} {asked.end_steps}{often}{divided}"
     known = {
         "warmup_type": "schedule.warmup_shape",
         "warmup_max_lr": "the peak",
         "warmup_min_lr": "the final rate" if compiled.scheduler == "WarmupDecayLR" else "the start",
         "cos_min_ratio": "final_learning_rate_ratio",
         "warmup_min_ratio": "the start over the peak",
+        "power": "schedule.decay_power",
+        "timescale": "decay_length, or where the decay begins",
     }
     return known.get(key, "decay, decay_length and final_learning_rate_ratio")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from launcher.errors import Problem
+from launcher.planning.learning_rate import learning_rate_at
 from launcher.planning.schedulers.asked import Asked
 from launcher.planning.schedulers.comparing import TOLERANCE, Comparison
 from launcher.planning.schedulers.deepspeed import LENGTH_AT_LEAST
@@ -111,7 +112,7 @@ def _of_the_warmups_shape(compiled: CompiledSchedule, asked: Asked) -> Iterator[
 
 
 def _of_processes(compiled: CompiledSchedule, asked: Asked) -> Iterator[str]:
-    calls, given, total = compiled.calls_per_step, lengths_given(compiled), asked.total_steps
+    calls, given, total = compiled.calls_per_step, lengths_given(compiled), asked.end_steps
     times = f"Accelerate advances it once per process, {calls} times a step"
     if calls > 1 and _other_length(given.total, asked, calls=calls):
         assert given.total is not None
@@ -137,7 +138,7 @@ def _of_lengths(compiled: CompiledSchedule, asked: Asked) -> Iterator[str]:
     if calls == 1 and _other_length(given.total, asked, calls=1):
         divided = ": Accelerate divides a DummyScheduler's total_num_steps by the processes"
         why = divided if compiled.handed else ""
-        yield f"its length is {_steps(given.total or 0)} steps, the run's {asked.total_steps}{why}"
+        yield f"its length is {_steps(given.total or 0)} steps, the run's {asked.end_steps}{why}"
     drawn = max(given.warmup, LENGTH_AT_LEAST) if compiled.stack == "deepspeed" else given.warmup / calls
     flat = compiled.arguments.get("warmup_min_lr") == compiled.arguments.get("warmup_max_lr", -1)
     if calls == 1 and drawn != asked.warmup_steps and not flat and not compiled.handed:
@@ -150,8 +151,8 @@ def _of_lengths(compiled: CompiledSchedule, asked: Asked) -> Iterator[str]:
 
 def _other_length(total: float | None, asked: Asked, *, calls: int) -> bool:
     """Whether a decay ends elsewhere than the run; a rate that stays has no end to be wrong."""
-    known = total is not None and asked.total_steps is not None and asked.decay != "constant"
-    return known and total != (asked.total_steps or 0) * calls
+    known = total is not None and asked.end_steps is not None
+    return known and asked.decay not in _ENDLESS and total != (asked.end_steps or 0) * calls
 
 
 def _of_ends(compiled: CompiledSchedule, asked: Asked, found: Comparison) -> Iterator[str]:
@@ -166,11 +167,12 @@ def _of_ends(compiled: CompiledSchedule, asked: Asked, found: Comparison) -> Ite
         end = compiled_rate(
             compiled, peak=asked.peak, step=asked.total_steps + 1 + max(0, compiled.lag_steps)
         )
-        final = asked.schedule.final_learning_rate
+        final = learning_rate_at(schedule=asked.schedule, samples=asked.total_steps * asked.global_batch_size)
         if abs(end - final) > TOLERANCE * asked.peak:
             yield f"it ends at {end:.4g}, asked for is {final:.4g}"
 
 
+_ENDLESS = {"constant", "inverse-sqrt"}
 _TO_AND_FROM = {"WarmupDecayLR", "warmup_stable_decay"}
 
 

@@ -156,7 +156,6 @@ class ClockLengths:
     """Lengths of a schedule as its clock counts them."""
 
     warmup_samples: Fraction
-    decay_samples: Fraction | None
     total_samples: Fraction | None
 
 
