@@ -29,6 +29,8 @@ COMMANDS = (
     "probe",
     "rehearse",
     "selftest",
+    "recipes",
+    "explain",
     "schema",
     "engines",
 )

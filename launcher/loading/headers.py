@@ -30,8 +30,8 @@ class Header:
 def read_header(text: str) -> Header:
     """The header of a file's text; what it does not say is empty.
 
-    Lines of comment at the top: a title, indented commands, free lines, then `source:`, `engines:` and `verified:`, each
-    of which may run on until the next of them.
+    Lines of comment at the top: a title, indented commands, free lines, then `source:`, `engines:` and `verified:`,
+    each of which may run on until the next of them.
     """
     title = ""
     commands: list[str] = []

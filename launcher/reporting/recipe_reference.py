@@ -20,7 +20,7 @@ from launcher.spec.shapes import (
 from launcher.spec.words import in_words, joined
 from launcher.units.amounts import KINDS, describe_kind, unit_words
 
-__all__ = ["recipe_reference"]
+__all__ = ["default_words", "recipe_reference"]
 
 _HEAD = """\
 # Recipe reference
@@ -93,6 +93,15 @@ def recipe_reference() -> str:
     return "\n".join(parts)
 
 
+def default_words(key: Key) -> str:
+    """The default of a key as the tables of the reference have it; empty where there is none."""
+    if key.required:
+        return "**required**"
+    if isinstance(key.shape, SectionShape):
+        return ""
+    return "" if key.default is None else f"`{_as_yaml(to_plain(key.default))}`"
+
+
 def _amount_row(kind: str) -> str:
     words = ", ".join(f"`{word}`" for word in unit_words(kind=kind)) or "none"
     return f"| {kind} | {describe_kind(kind)} | {words} |\n"
@@ -117,7 +126,7 @@ def _sections(shape: Shape, path: str = "") -> Iterator[tuple[str, SectionShape]
 
 def _table(section: SectionShape, homes: dict[type, str]) -> str:
     rows = [
-        f"| `{key.name}` | {_takes(key.shape, homes)} | {_default(key)} | {field_help(section.kind)[key.name]} |\n"
+        f"| `{key.name}` | {_takes(key.shape, homes)} | {default_words(key)} | {field_help(section.kind)[key.name]} |\n"
         for key in section.keys
     ]
     return "| Key | Takes | Default | Meaning |\n|---|---|---|---|\n" + "".join(rows)
@@ -135,14 +144,6 @@ def _takes(shape: Shape, homes: dict[type, str]) -> str:
             return f"list of {_takes(item, homes)}"
         case _:
             return in_words(shape).removeprefix("a ")
-
-
-def _default(key: Key) -> str:
-    if key.required:
-        return "**required**"
-    if isinstance(key.shape, SectionShape):
-        return ""
-    return "" if key.default is None else f"`{_as_yaml(to_plain(key.default))}`"
 
 
 def _as_yaml(value: object) -> str:

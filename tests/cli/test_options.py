@@ -21,9 +21,11 @@ OPTIONS = {
     ],
     "doctor": ["--collective", "--help", "--json", "--set", "-h", "RECIPE"],
     "engines": ["--help", "-h"],
+    "explain": ["--help", "--json", "-h", "CODE|FIELD"],
     "logs": ["--follow", "--help", "--rank", "--tail", "-f", "-h", "RUN"],
     "plan": ["--explain", "--help", "--json", "--set", "--stage", "-h", "RECIPE"],
     "probe": ["--help", "--json", "--limit", "--set", "--steps", "-h", "RECIPE"],
+    "recipes": ["--help", "--json", "--output", "-h", "-o", "WORD"],
     "rehearse": ["--help", "--json", "--keep", "--set", "-h", "RECIPE"],
     "render": ["--help", "--node-rank", "--output", "--print", "--set", "--stage", "-h", "-o", "RECIPE"],
     "run": [

@@ -1,0 +1,1 @@
+"""What `batchwright explain` knows: error codes, keys of a recipe, numbers of a plan, placeholders."""
