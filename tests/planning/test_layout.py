@@ -190,14 +190,15 @@ def test_groups_count_as_all_their_nodes_with_the_devices_of_the_smallest():
 
 
 def test_models_must_fit_their_axes():
-    """12 heads are not cut into 8, nor 12 layers into 8, nor do 8 Ulysses ranks get whole heads."""
+    """12 heads are not cut into 8, nor 12 layers into 16, nor do 8 Ulysses ranks get whole heads."""
     declared = Launch(script_applies=DECLARED)
     tensor = refusal_of(devices=8, parallel=Parallel(tensor=8), launch=declared)
-    pipeline = refusal_of(devices=8, parallel=Parallel(pipeline=8), launch=declared)
+    pipeline = refusal_of(devices=16, parallel=Parallel(pipeline=16), launch=declared)
     ulysses = Parallel(context=Context(size=8, algorithm="ulysses"))
     assert [p.path for p in tensor.problems] == ["parallel.tensor"]
     assert codes(tensor) == ["heads-not-dividing"]
     assert codes(pipeline) == ["parallel-not-dividing"]
+    assert pipeline.problems[0].message == "`parallel.pipeline: 16` is more than the 12 layers of the model"
     assert [
         p.path
         for p in refusal_of(devices=8, parallel=ulysses, launch=declared).problems
@@ -205,6 +206,51 @@ def test_models_must_fit_their_axes():
     ] == ["parallel.context.size"]
     ring = Parallel(context=Context(size=8))
     assert codes(plan_of(devices=8, parallel=ring, launch=declared)) == []
+
+
+@pytest.mark.parametrize(
+    ("layers", "pipeline", "virtual", "share"),
+    [
+        pytest.param(70, 12, 1, "5 on the first and the last stage, 6 on each other", id="BLOOM-176B"),
+        pytest.param(126, 16, 1, "7 on the first and the last stage, 8 on each other", id="Llama 3 405B"),
+        pytest.param(
+            126, 16, 8, "0 on the first and the last piece, 1 on each other", id="Llama 3 in pieces"
+        ),
+        pytest.param(61, 16, 1, "3 or 4 on a stage", id="DeepSeek-V3"),
+        pytest.param(80, 4, 5, None, id="Llama 2 70B"),
+    ],
+)
+def test_layers_need_not_divide(layers, pipeline, virtual, share):
+    """Published pipelines have stages of unlike depth: they are planned, and a note says what memory counts.
+
+    Source: bigscience-workshop/bigscience@9e64ede train/tr11-176B-ml; arXiv:2407.21783, section 3.3.2; arXiv:2412.19437.
+    """
+    plan = plan_of(
+        devices=pipeline,
+        parallel=Parallel(pipeline=pipeline, virtual_pipeline=virtual),
+        launch=Launch(script_applies=(*DECLARED, "virtual_pipeline")),
+        model=Model(num_layers=layers),
+    )
+    if share is None:
+        assert codes(plan) == []
+        return
+    note = only(plan, "parallel-not-dividing")
+    assert note.severity == "note"
+    assert note.message.endswith(f"does not divide the {layers} layers of the model: memory counts {share}")
+
+
+def test_more_pieces_than_layers():
+    """A stage of nothing is refused; two pieces more are the two ends, embeddings and loss."""
+    declared = Launch(script_applies=(*DECLARED, "virtual_pipeline"))
+    parallel = Parallel(pipeline=4, virtual_pipeline=8)
+    problem = only(
+        refusal_of(devices=4, parallel=parallel, launch=declared, model=Model(num_layers=24)),
+        "parallel-not-dividing",
+    )
+    assert problem.message == (
+        "`parallel.pipeline: 4` x virtual_pipeline 8 = 32 is more than the 24 layers of the model"
+    )
+    assert problem.hint == "use at most 3"
 
 
 def test_the_device_listed_twice_is_named():

@@ -22,7 +22,7 @@ from launcher.planning.memory.measured_budget import MeasuredBudget
 from launcher.planning.memory.network import Network
 from launcher.planning.memory.setting import Setting
 from launcher.planning.memory.trace_choice import choose_trace
-from launcher.planning.memory.verdict import usable_bytes
+from launcher.planning.memory.verdict import device_origins, usable_bytes
 from launcher.planning.optimizer import precision_plan
 from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
@@ -48,8 +48,11 @@ class Budget:
     """What a probe found of this recipe; it counts before the model."""
     stale: Measurement | None = None
     """What one found before the code changed; used for nothing."""
-    known: dict[tuple[int, bool], Estimate] = field(default_factory=dict, compare=False, repr=False)
-    """Estimates by micro-batch and whether it accumulates, once they are made; stages ask for the same ones again."""
+    known: dict[tuple[int, int], Estimate] = field(default_factory=dict, compare=False, repr=False)
+    """Estimates by micro-batch and accumulation, once they are made; stages ask for the same ones again.
+
+    Accumulation counts as far as it changes them: up to 2, and up to what a pipeline keeps in flight.
+    """
 
     def estimate(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Estimate:
         """Peak memory of one rank under one split, measured where there is a measurement."""
@@ -67,7 +70,7 @@ class Budget:
 
     def predicted(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Estimate:
         """The same by the model alone."""
-        key = (micro_batch_size, gradient_accumulation_steps > 1)
+        key = (micro_batch_size, min(gradient_accumulation_steps, 2 * self.layout.pipeline_parallel_size))
         if key not in self.known:
             setting = self.setting(
                 micro_batch_size=micro_batch_size, gradient_accumulation_steps=gradient_accumulation_steps
@@ -173,10 +176,11 @@ def budget_of(
 
 
 def measured_origins(budget: Budget | MeasuredBudget | None) -> dict[str, Origin]:
-    """Origins of the figures that a measurement decides."""
+    """Origins of the figures that a measurement decides, or a user's own row of the catalog."""
     found = budget.measurement if budget is not None else None
+    rows = {} if budget is None else device_origins(budget.layout)
     if found is None:
-        return {}
+        return rows
     names = ("max_micro_batch_size", "peak_bytes", *(("usable_bytes",) if found.limit_is_given else ()))
     origin = Origin(origin="measured", formula=found.words, file=found.file)
-    return {f"memory.{name}": origin for name in names}
+    return {**rows, **{f"memory.{name}": origin for name in names}}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from launcher.planning.memory.part import Part
 from launcher.planning.memory.setting import Setting
 
-__all__ = ["Stretch", "stages"]
+__all__ = ["Stretch", "piece_sizes", "stages"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,22 @@ def _cuts(layers: int, setting: Setting) -> tuple[int, ...]:
     if layout.piece_layers:
         return tuple(accumulate(layout.piece_layers, initial=0))
     pieces = layout.pipeline * max(1, layout.virtual_pipeline)
-    return tuple(number * layers // pieces for number in range(pieces + 1))
+    return tuple(accumulate(piece_sizes(layers=layers, pieces=pieces), initial=0))
+
+
+def piece_sizes(*, layers: int, pieces: int) -> tuple[int, ...]:
+    """Layers of every piece, in order of depth: even, else one fewer on both ends where that is even, else nearly so.
+
+    On the ends, embeddings and loss stand for a layer each.
+    Source: 126 layers on 16 stages, Llama 3, arXiv:2407.21783, section 3.3.2; 70 on 12, BLOOM,
+    bigscience-workshop/bigscience@9e64ede train/tr11-176B-ml/README.md (type:transformer|embedding);
+    NVIDIA/Megatron-LM@core_r0.12 account_for_embedding_in_pipeline_split, account_for_loss_in_pipeline_split.
+    """
+    if pieces > 1 and layers % pieces and (layers + 2) % pieces == 0:
+        each = (layers + 2) // pieces
+        return (each - 1, *(each,) * (pieces - 2), each - 1)
+    cuts = [number * layers // pieces for number in range(pieces + 1)]
+    return tuple(after - before for before, after in pairwise(cuts))
 
 
 def _flying(setting: Setting, *, rank: int) -> tuple[int, ...]:

@@ -331,3 +331,28 @@ def test_a_mark_inside_a_step():
 def test_the_share_of_attention(length, share):
     """At width 1024: 16.7 %, 66.7 % and 4.2 % on top of the other products (our arithmetic, 72 d^2 + 12 d s)."""
     assert 100 * attention_share(sequence_length=length, hidden_size=1024) == pytest.approx(share, abs=0.05)
+
+
+def test_memory_follows_what_a_pipeline_keeps_in_flight():
+    """A stage with more accumulation keeps more micro-batches in flight, up to the stages of the pipeline."""
+    shape = Model(num_layers=32, num_attention_heads=12, vocab_size=1024)
+    keys = {
+        "devices": 4,
+        "device": "a100-sxm-80gb",
+        "micro_batch_size": 1,
+        "parallel": Parallel(pipeline=4),
+        "launch": Launch(script_applies=("pipeline", "stages")),
+        "model": shape,
+        "global_batch_size": 64,
+        "data": Data(num_samples=count("100000")),
+    }
+    sizes = (1, 2, 4, 64)
+    stages = tuple(
+        Stage(until=amount(f"{1000 * number} samples"), global_batch_size=size)
+        for number, size in enumerate(sizes[:-1], 1)
+    )
+    ramp = plan_of(recipe_of(**keys, stages=(*stages, Stage())))
+    alone = [plan_of(recipe_of(**{**keys, "global_batch_size": size})) for size in sizes]
+    peaks = [stage.memory.peak_bytes for stage in ramp.stages]
+    assert peaks == [plan.memory.peak_bytes for plan in alone]
+    assert peaks[0] < peaks[1] < peaks[2] == peaks[3] == ramp.memory.peak_bytes

@@ -136,10 +136,12 @@ def _embeddings(network: Network, setting: Setting) -> Part:
 def _inputs(setting: Setting) -> int:
     """Bytes of tokens, labels, positions and loss weights, and of the causal mask that the data loader makes.
 
-    Source: NVIDIA/Megatron-LM@950aa435 megatron/training/utils.py:get_batch_on_this_tp_rank.
+    Context-parallel ranks keep their slice of each, of the mask the rows of their tokens.
+    Source: NVIDIA/Megatron-LM@950aa435 megatron/training/utils.py:get_batch_on_this_tp_rank,
+    megatron/core/utils.py:get_batch_on_this_cp_rank.
     """
     batch, length = setting.micro_batch_size, setting.sequence_length
-    return batch * length * 28 + batch * length * length
+    return (batch * length * 28 + batch * length * length) // setting.layout.context
 
 
 def _head(network: Network, setting: Setting) -> Part:
