@@ -88,9 +88,9 @@ class RateCheck:
             if reading.group < len(rates) and self._explains(reading, done, tried, rates[reading.group])
         ]
         if self.agreed:
-            self._readings = list(
-                {reading.convention: reading for reading in reversed(self._readings)}.values()
-            )[::-1]
+            # which marks it goes by is seen at the marks, long behind the warmup
+            each = {(one.convention, one.schedule.decay_marks): one for one in reversed(self._readings)}
+            self._readings = list(each.values())[::-1]
         if self._readings:
             self._words = self._readings[0].convention.words
         else:
@@ -171,9 +171,23 @@ def _roundings(planned: LearningRatePlan, batch: int) -> Iterator[SchedulePlan]:
     """The exact curve, and the one a script draws that was told whole steps ({warmup_steps}, {total_steps})."""
     exact = planned.schedule
     yield exact
+    yield from _marks_apart(exact, batch)
     changes: dict[str, Any] = {"warmup_samples": Fraction(planned.warmup_steps * batch)}
     if exact.total_samples is not None and planned.total_steps is not None:
         changes["total_samples"] = Fraction(planned.total_steps * batch)
     rounded = replace(exact, **changes)
     if rounded != exact:
         yield rounded
+        yield from _marks_apart(rounded, batch)
+
+
+def _marks_apart(schedule: SchedulePlan, batch: int) -> Iterator[SchedulePlan]:
+    """The same with marks in whole steps, or a step earlier: a late warmup says nothing of where the rate falls.
+
+    Source: torch@2.13 optim/lr_scheduler.py:MultiStepLR falls for the step behind its milestone.
+    """
+    marks = schedule.decay_marks
+    whole = tuple(Fraction(-(-mark // batch) * batch) for mark in marks)
+    others = {tuple(mark - back for mark in each) for each in (marks, whole) for back in (0, batch)}
+    for each in sorted(others - {marks}):
+        yield replace(schedule, decay_marks=each)

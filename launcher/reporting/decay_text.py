@@ -30,9 +30,7 @@ def _shape(recipe: Recipe) -> str:
         scale = "" if schedule.decay_length is None else f", time scale {schedule.decay_length}"
         return f"inverse square root{scale}"
     if schedule.decay == "wsd":
-        ends = "the last" if schedule.decay_ends is None else "the"
-        of = "" if schedule.decay_ends is None else f" before {schedule.decay_ends}"
-        return f"warmup-stable-decay, {ends} {schedule.decay_length}{of} {schedule.decay_shape}"
+        return f"warmup-stable-decay, the last {schedule.decay_length} {schedule.decay_shape}"
     return schedule.decay
 
 

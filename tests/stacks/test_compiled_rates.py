@@ -1,6 +1,7 @@
 """Compiled arguments go into the stacks' own schedulers, and these draw the simulated curve, LR by LR."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from driving import BATCH, rates_used, schedule
@@ -83,16 +84,20 @@ def check(compiled, *, steps):
 @st.composite
 def curves(draw):
     total = draw(st.integers(4, 60))
-    decay = draw(st.sampled_from(["constant", "linear", "cosine", "wsd"]))
+    decay = draw(st.sampled_from(["constant", "linear", "cosine", "wsd", "polynomial", "inverse-sqrt"]))
     warmup = draw(st.integers(0, total - 1))
+    end = draw(st.none() | st.integers(warmup + 1, total + 10))
+    lengths = {"wsd": st.integers(1, (end or total) - warmup), "inverse-sqrt": st.integers(1, 2 * total)}
     return asked(
         warmup=warmup,
         total=total,
         decay=decay,
         ratio=draw(st.sampled_from([0.0, 0.1])),
-        decay_steps=draw(st.integers(1, total - warmup)) if decay == "wsd" else None,
+        decay_steps=draw(lengths[decay]) if decay in lengths else None,
+        decay_power=draw(st.sampled_from([0.5, 1.0, 2.0])),
+        decay_end_samples=None if end is None or decay == "inverse-sqrt" else Fraction(end * BATCH),
         start_learning_rate=draw(st.sampled_from([0.0, PEAK / 4])),
-        decay_shape=draw(st.sampled_from(["linear", "sqrt"])),
+        decay_shape=draw(st.sampled_from(["linear", "sqrt", "cosine"])),
         **draw(st.sampled_from([{}, {"warmup_shape": "log", "warmup_step_samples": BATCH}])),
     )
 

@@ -1,7 +1,10 @@
 """The schedules and arguments of Hugging Face's Trainer against the plan's curve: one step late, else the same."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import pytest
-from driving import curve, plan_of_lengths, rates_used, schedule
+from driving import BATCH, curve, plan_of_lengths, rates_used, schedule
 
 from launcher.planning.conventions import hugging_face_warmup, hugging_face_warmup_steps
 
@@ -105,3 +108,56 @@ def arguments(folder, **options):
     from transformers import TrainingArguments
 
     return TrainingArguments(output_dir=str(folder), use_cpu=True, report_to=[], **options)
+
+
+@pytest.mark.parametrize("warmup", WARMUPS[:-1])
+@pytest.mark.parametrize(("power", "end"), [(1.0, 1e-7), (0.5, 0.0), (2.0, 1e-6)])
+def test_a_polynomial_is_its_polynomial(warmup, power, end):
+    """get_polynomial_decay_schedule_with_warmup is decay: polynomial, step for step, past its end too.
+
+    Source: transformers@5.23.0 optimization.py:_get_polynomial_decay_schedule_with_warmup_lr_lambda.
+    """
+    used = hugging_face(
+        "polynomial_decay", num_warmup_steps=warmup, num_training_steps=30, power=power, lr_end=end
+    )
+    planned = replace(
+        plan_of(warmup, "polynomial", final=end), decay_power=power, decay_end_samples=Fraction(30 * BATCH)
+    )
+    if warmup < 30:
+        assert used == exactly(curve(planned, steps=STEPS))
+
+
+@pytest.mark.parametrize(("warmup", "scale"), [(1, None), (7, None), (7, 3), (0, 20), (0, 10_000)])
+def test_an_inverse_root_is_its_inverse_root(warmup, scale):
+    """get_inverse_sqrt_schedule is decay: inverse-sqrt with the warmup, or the time scale, as its length.
+
+    Source: transformers@5.23.0 optimization.py:_get_inverse_sqrt_schedule_lr_lambda.
+    """
+    from transformers.optimization import get_inverse_sqrt_schedule
+
+    used = rates_used(
+        lambda optimizer: get_inverse_sqrt_schedule(optimizer, num_warmup_steps=warmup, timescale=scale),
+        steps=STEPS,
+        peak=PEAK,
+    )
+    planned = replace(plan_of(warmup, "inverse-sqrt"), decay_samples=Fraction((scale or warmup) * BATCH))
+    assert used == exactly(curve(planned, steps=STEPS))
+
+
+def test_marks_are_milestones():
+    """MultiStepLR, stepped once per optimizer step, falls where decay_at says: its first step is not at zero.
+
+    Source: torch@2.13 optim/lr_scheduler.py:MultiStepLR.
+    """
+    from torch.optim.lr_scheduler import MultiStepLR
+
+    used = rates_used(
+        lambda optimizer: MultiStepLR(optimizer, milestones=[10, 20, 35], gamma=0.1), steps=STEPS, peak=PEAK
+    )
+    marks = tuple(Fraction(step * BATCH) for step in (10, 20, 35))
+    planned = replace(
+        plan_of(0, "step", first_step="one-batch", final=PEAK),
+        decay_marks=marks,
+        decay_shares=(0.1, 0.01, 0.001),
+    )
+    assert used == exactly(curve(planned, steps=STEPS))

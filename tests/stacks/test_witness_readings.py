@@ -67,6 +67,34 @@ def test_deepspeeds_cosine_is_not_the_plan():
     assert check.contradicted[0] == WARMUP + 2
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize(("milestones", "agrees"), [((20, 30), True), ((21, 30), False), ((19, 30), False)])
+def test_a_late_warmup_with_marks_in_time(milestones, agrees):
+    """LinearLR warms up one step late and MultiStepLR falls in time: both are the plan's; other marks are not."""
+    from torch.optim.lr_scheduler import ChainedScheduler, LinearLR, MultiStepLR
+
+    def make(optimizer):
+        warmup = LinearLR(optimizer, start_factor=1e-12, total_iters=WARMUP)
+        return ChainedScheduler([warmup, MultiStepLR(optimizer, milestones=milestones, gamma=0.1)])
+
+    plan = plan_of_lengths(
+        warmup=f"{WARMUP} steps",
+        length=f"{STEPS} steps",
+        peak=PEAK,
+        decay="step",
+        decay_at=["20 steps", "30 steps"],
+    )
+    check = RateCheck(
+        planned=plan.learning_rate, global_batch_size=plan.batch.global_batch_size, rate_at=learning_rate_at
+    )
+    seen = [
+        check.see(done=step, tried=step, rates=[rate])
+        for step, rate in enumerate(rates_used(make, steps=STEPS, peak=PEAK), start=1)
+    ]
+    assert all(seen) == agrees
+    assert (check.contradicted is None) == agrees
+
+
 @pytest.mark.real
 def test_a_schedule_stepped_per_process_is_not_the_plan(two_ranks):
     """A schedule that Accelerate steps once per process contradicts the plan at the second step."""
