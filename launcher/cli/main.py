@@ -17,7 +17,10 @@ __all__ = ["COMMANDS", "build_parser", "main"]
 
 COMMANDS = (
     "plan",
+    "check",
     "render",
+    "lock",
+    "diff",
     "run",
     "status",
     "logs",
@@ -33,6 +36,7 @@ COMMANDS = (
     "explain",
     "schema",
     "engines",
+    "completion",
 )
 """Every command, in the order of the help; each is the module `launcher.cli.NAME_command`."""
 _EXAMPLE = """\
@@ -63,6 +67,8 @@ def main(
         beside=Path(sys.executable).parent,
     )
     _never_fail_to_print(around)
+    if "_ARGCOMPLETE" in around.environ:  # the shell asks what TAB may complete
+        _complete(around)
     try:
         arguments = build_parser(words[0] if words else None).parse_args(words)
         code = _run(arguments, around)
@@ -123,6 +129,12 @@ def _run(arguments: argparse.Namespace, around: Surroundings) -> int:
         print_bug(around)
         return 3
     return code
+
+
+def _complete(around: Surroundings) -> None:
+    from launcher.cli.completing import complete, typed_command
+
+    complete(build_parser(typed_command(around.environ.get("COMP_LINE", ""), COMMANDS)))
 
 
 class _Version(argparse.Action):

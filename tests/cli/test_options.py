@@ -19,6 +19,7 @@ OPTIONS = {
         *("--explain", "--extrapolate", "--help", "--json", "--loss", "--noise-scale", "--reference-tokens"),
         *("--set", "--tokens", "-h", "RECIPE_OR_RUN"),
     ],
+    "completion": ["--help", "-h", "None"],
     "doctor": ["--collective", "--help", "--json", "--set", "-h", "RECIPE"],
     "engines": ["--help", "-h"],
     "explain": ["--help", "--json", "-h", "CODE|FIELD"],
@@ -40,7 +41,7 @@ OPTIONS = {
         ),
         *("--resume", "--run-dir", "--set", "--stage", "-h", "RECIPE"),
     ],
-    "schema": ["--help", "-h"],
+    "schema": ["--catalog", "--help", "-h"],
     "selftest": ["--help", "--json", "--set", "-h", "RECIPE"],
     "sharpness": [
         *(

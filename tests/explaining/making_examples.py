@@ -77,7 +77,18 @@ def made():
     return {"codes": codes, "keys": example_of_keys()}
 
 
+def in_lines(examples):
+    """JSON with a line for each example, so that a change of one is a change of one line."""
+    parts = [
+        f'"{kind}": {{\n'
+        + ",\n".join(f"{json.dumps(name)}: {json.dumps(each)}" for name, each in some.items())
+        + "\n}"
+        for kind, some in examples.items()
+    ]
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
 if __name__ == "__main__":
     from launcher.reporting.examples import FILE
 
-    FILE.write_text(json.dumps(made(), indent=1, ensure_ascii=True) + "\n", "utf-8")
+    FILE.write_text(in_lines(made()), "utf-8")

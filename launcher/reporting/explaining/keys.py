@@ -14,6 +14,7 @@ from launcher.spec.recipe import Recipe
 from launcher.spec.shapes import (
     ChoiceShape,
     EitherShape,
+    FlagShape,
     Key,
     ListShape,
     NumberShape,
@@ -25,7 +26,15 @@ from launcher.spec.shapes import (
 from launcher.spec.words import in_words
 from launcher.units.amounts import unit_words
 
-__all__ = ["KeyExample", "KeyExplained", "explain_key", "key_lines", "key_paths", "meaning_of"]
+__all__ = [
+    "KeyExample",
+    "KeyExplained",
+    "choices_of",
+    "explain_key",
+    "key_lines",
+    "key_paths",
+    "meaning_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +69,19 @@ class KeyExplained:
 def key_paths() -> tuple[str, ...]:
     """Dotted paths of all keys of a recipe, those of stages last."""
     return tuple(_known())
+
+
+def choices_of(path: str) -> tuple[str, ...]:
+    """Words that a key may be given, of those that can be listed."""
+    if path not in _known():
+        return ()
+    found: list[str] = []
+    for shape in _options(_known()[path][1].shape):
+        if isinstance(shape, ChoiceShape):
+            found += map(str, shape.choices)
+        elif isinstance(shape, FlagShape):
+            found += ["true", "false"]
+    return tuple(found)
 
 
 def meaning_of(path: str) -> str:
