@@ -16,8 +16,8 @@ class Preset(NamedTuple):
     hidden_size: int | None
     model: dict[str, Any]
     """Keys of `model`."""
-    num_parameters: int
-    """As the published weights count; what the formulas must give."""
+    num_parameters: int | None
+    """As the published weights count; what the formulas must give. None where a user's own row does not say."""
     source: str
     """Hugging Face repository whose config.json has these numbers, or the publication."""
 

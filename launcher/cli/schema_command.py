@@ -1,4 +1,4 @@
-"""`batchwright schema`: the JSON Schema of a recipe, for editors."""
+"""`batchwright schema`: the JSON Schema of a recipe, or of a catalog of one's own, for editors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
 SUMMARY = "print the JSON Schema of a recipe"
 DESCRIPTION = """\
 Print the JSON Schema of a recipe, made from the same types that the reader uses; an editor that knows it completes
-keys and marks mistakes."""
+keys and marks mistakes. With --catalog, that of `catalog/devices.yaml` and `catalog/models.yaml`."""
 EXAMPLE = """\
 example:
   batchwright schema > recipe.schema.json
@@ -21,14 +21,16 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`schema` takes none."""
+    """Adds --catalog."""
+    parser.add_argument("--catalog", action="store_true", help="print that of a catalog of your own")
 
 
-def run(_arguments: argparse.Namespace, around: Surroundings) -> int:
+def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """Prints the schema."""
     import json
 
-    from launcher.reporting.recipe_schema import recipe_schema
+    from launcher.reporting.recipe_schema import catalog_schema, recipe_schema
 
-    around.say(json.dumps(recipe_schema(), indent=1))
+    schema = catalog_schema() if arguments.catalog else recipe_schema()
+    around.say(json.dumps(schema, indent=1))
     return 0

@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from launcher.loading.catalogs import Catalogs
 from launcher.loading.files import UnreadableError, read_text
 from launcher.loading.found import Found
 from launcher.loading.near import near_miss
@@ -20,9 +21,12 @@ from launcher.spec.recipe import Recipe
 __all__ = ["with_dimensions"]
 
 _TOP = "hidden_size"
+_MOST = 6
 
 
-def with_dimensions(recipe: Recipe, *, directory: str, shown_from: str, found: Found) -> Recipe:
+def with_dimensions(
+    recipe: Recipe, *, directory: str, shown_from: str, catalogs: Catalogs, found: Found
+) -> Recipe:
     """The recipe with the dimensions of its preset or config filled in; what is also written must agree.
 
     Filled values are marked as derived, with the name they come from.
@@ -31,7 +35,7 @@ def with_dimensions(recipe: Recipe, *, directory: str, shown_from: str, found: F
     if sum(each is not None for each in (model.preset, model.config, model.module)) != 1:
         return recipe  # none, or several, which planning refuses
     if model.preset is not None:
-        return _from_preset(recipe, model.preset, found)
+        return _from_preset(recipe, model.preset, catalogs, found)
     if model.config is not None:
         path = os.path.normpath(Path(directory, model.config))
         shown = os.path.relpath(path, shown_from) if shown_from else path
@@ -39,13 +43,12 @@ def with_dimensions(recipe: Recipe, *, directory: str, shown_from: str, found: F
     return recipe
 
 
-def _from_preset(recipe: Recipe, name: str, found: Found) -> Recipe:
-    from launcher.catalog.models import PRESETS
-
-    preset = PRESETS.get(name)
+def _from_preset(recipe: Recipe, name: str, catalogs: Catalogs, found: Found) -> Recipe:
+    presets = catalogs.all_presets
+    preset = presets.get(name)
     if preset is None:
-        near = near_miss(name, sorted(PRESETS))
-        hint = f"did you mean `{near}`?" if near else f"write one of {', '.join(PRESETS)}"
+        near = near_miss(name, sorted(presets))
+        hint = f"did you mean `{near}`?" if near else _nearest(name, presets)
         message = f"`model.preset: {name}` is not in the catalog"
         found.complain(
             "unknown-preset", _place(found, "model.preset"), message, path="model.preset", hint=hint
@@ -54,7 +57,16 @@ def _from_preset(recipe: Recipe, name: str, found: Found) -> Recipe:
     dims = dict(preset.model)
     if preset.hidden_size is not None:
         dims[_TOP] = preset.hidden_size
-    return _filled(recipe, dims, f"preset {name}", found)
+    own = catalogs.places.get(f"models.{name}")
+    return _filled(recipe, dims, f"preset {name}" if own is None else f"preset {name} of {own}", found)
+
+
+def _nearest(name: str, presets: Mapping[str, Any]) -> str:
+    """A few names that are least unlike, of very many."""
+    from difflib import get_close_matches
+
+    some = get_close_matches(name, presets, n=_MOST, cutoff=0.0)
+    return f"write one of {', '.join(some)}, or another of the {len(presets)} in docs/reference/catalog.md"
 
 
 def _from_config(recipe: Recipe, path: str, shown: str, found: Found) -> Recipe:

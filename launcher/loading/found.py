@@ -57,5 +57,5 @@ class Found:
         return tuple(problem for _, problem in ordered)
 
 
-def _order(place: Place) -> tuple[int, int, int, int]:
-    return _ORDER.index(place.origin), place.turn, place.line, place.column
+def _order(place: Place) -> tuple[int, int, str, int, int]:
+    return _ORDER.index(place.origin), place.turn, place.file, place.line, place.column

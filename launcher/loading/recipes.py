@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import Problem, RecipeError
+from launcher.loading.catalogs import read_catalogs
 from launcher.loading.clusters import with_clusters
 from launcher.loading.dimensions import with_dimensions
 from launcher.loading.files import UnreadableError, read_text
@@ -86,13 +87,21 @@ def salvage_recipe(
     root = _clusters(root, made, found)
     recipe = read(section_of(Recipe), Entry(root, root.place), "", found)
     assert isinstance(recipe, Recipe)  # no key of it must be written
+    catalogs = read_catalogs(directory=made.directory, shown_from=made.shown_from, found=found)
     filled = Found(marks=found.marks)
-    recipe = with_dimensions(recipe, directory=made.directory, shown_from=made.shown_from, found=filled)
+    recipe = with_dimensions(
+        recipe, directory=made.directory, shown_from=made.shown_from, catalogs=catalogs, found=filled
+    )
     recipe = with_stages(recipe, found=filled)
     lost = frozenset(found.lost)
     found.add(filled, only=lambda problem: is_own_fault(problem, lost))
     recipe = replace(
-        recipe, name=recipe.name or made.name, marks=found.marks, directory=made.directory, source=made.text
+        recipe,
+        name=recipe.name or made.name,
+        marks=found.marks,
+        directory=made.directory,
+        source=made.text,
+        devices=tuple(catalogs.devices.values()),
     )
     return Salvaged(recipe=recipe, problems=found.problems(), lost=frozenset(found.lost))
 

@@ -1,10 +1,14 @@
-"""JSON Schema (draft 2020-12) of a recipe, from the types that the reader uses. For editors; the reader knows more."""
+"""JSON Schema (draft 2020-12) of a recipe, and of a user's own catalog, from the types that the reader uses.
+
+For editors; the reader knows more.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from launcher.reporting.field_help import field_help, section_help
+from launcher.spec.catalog import CatalogFile
 from launcher.spec.forms import FORMS
 from launcher.spec.kinds import HasUnit, Range
 from launcher.spec.recipe import Recipe
@@ -23,21 +27,29 @@ from launcher.spec.shapes import (
     Shape,
     TextShape,
     section_of,
-    walk,
 )
 from launcher.spec.words import in_words
 from launcher.units.amounts import amount_pattern
 
-__all__ = ["recipe_schema"]
+__all__ = ["catalog_schema", "recipe_schema"]
 
 
 def recipe_schema() -> dict[str, Any]:
     """The schema of a whole recipe; every section once, under `$defs`."""
-    root = section_of(Recipe)
-    sections = {shape.kind.__name__: shape for _, key in walk(root) for shape in _sections(key.shape)}
+    return _schema_of(Recipe, title="Batchwright recipe")
+
+
+def catalog_schema() -> dict[str, Any]:
+    """The schema of a user's own `catalog/devices.yaml` and `catalog/models.yaml`."""
+    return _schema_of(CatalogFile, title="Batchwright catalog")
+
+
+def _schema_of(kind: type, *, title: str) -> dict[str, Any]:
+    root = section_of(kind)
+    sections = {found.kind.__name__: found for key in root.keys for found in _sections(key.shape)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Batchwright recipe",
+        "title": title,
         **_section(root),
         "minProperties": 1,
         "$defs": {name: _section(sections[name]) for name in sorted(sections)},
@@ -45,13 +57,16 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def _sections(shape: Shape) -> list[SectionShape]:
+    """Every section at or below a shape."""
     match shape:
-        case SectionShape():
-            return [shape]
+        case SectionShape(keys=keys):
+            return [shape, *(found for key in keys for found in _sections(key.shape))]
         case EitherShape(options=options):
             return [section for option in options for section in _sections(option)]
         case ListShape(item=item):
             return _sections(item)
+        case MappingShape(value=value):
+            return _sections(value)
         case _:
             return []
 

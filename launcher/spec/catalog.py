@@ -7,7 +7,7 @@ from launcher.spec.kinds import Count, Positive, Text
 from launcher.spec.marks import Mark
 from launcher.spec.model import Model
 
-__all__ = ["NUMBERS", "Device", "DeviceKind", "DevicesFile", "ModelRow", "ModelsFile", "Peaks"]
+__all__ = ["NUMBERS", "CatalogFile", "Device", "DeviceKind", "ModelRow", "Peaks"]
 
 DeviceKind = Literal["cpu", "cuda", "rocm", "hpu"]
 
@@ -82,16 +82,6 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DevicesFile:
-    """A catalog of devices: `catalog/devices.yaml` beside a recipe or above it."""
-
-    schema: Literal[1] = 1
-    """Version of this vocabulary."""
-    devices: dict[Text, Device]
-    """Rows by the name that a recipe calls them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRow:
     """One model by name."""
 
@@ -99,7 +89,7 @@ class ModelRow:
     """Width."""
     model: Model = field(default_factory=Model)
     """Keys of a recipe's `model`."""
-    num_parameters: Count
+    num_parameters: Count | None = None
     """As the published weights count; the formulas must give it."""
     source: Text
     """Where the dimensions come from."""
@@ -108,10 +98,12 @@ class ModelRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelsFile:
-    """A catalog of models: `catalog/models.yaml` beside a recipe or above it."""
+class CatalogFile:
+    """A user's own catalog: `catalog/devices.yaml` and `catalog/models.yaml` beside a recipe or above it."""
 
     schema: Literal[1] = 1
     """Version of this vocabulary."""
-    models: dict[Text, ModelRow]
-    """Rows by the name that `model.preset` calls them."""
+    devices: dict[Text, Device] = field(default_factory=dict)
+    """Devices by the name that `cluster.device` calls them."""
+    models: dict[Text, ModelRow] = field(default_factory=dict)
+    """Models by the name that `model.preset` calls them."""

@@ -16,7 +16,7 @@ from launcher.loading.tree import Place, plain
 from launcher.loading.yaml_text import read_yaml
 from launcher.reporting.field_help import field_help, section_help
 from launcher.reporting.recipe_reference import recipe_reference
-from launcher.reporting.recipe_schema import recipe_schema
+from launcher.reporting.recipe_schema import catalog_schema, recipe_schema
 from launcher.spec.recipe import Recipe
 from launcher.spec.shapes import SectionShape, section_of, walk
 from launcher.units import UnitError, parse_amount
@@ -179,3 +179,18 @@ def test_patterns_of_amounts_agree_with_their_reader(kind, text):
         assert not fits or "a whole number" in refusal
     elif text == text.strip() and text.isascii() and text.isprintable():
         assert fits
+
+
+def test_the_schema_of_a_catalog():
+    """It takes the shipped devices, and rejects a row without a source, with an unknown key or of a wrong type."""
+    from launcher.catalog.devices import SHIPPED
+
+    schema = catalog_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    assert set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(schema))) == set(schema["$defs"])
+    assert validator.is_valid(json.loads(SHIPPED.read_text()))
+    row = {"kind": "cuda", "memory_gib": 8, "source": "s"}
+    assert validator.is_valid({"devices": {"a": row}})
+    for wrong in ({"kind": "cuda"}, {**row, "memory": 8}, {**row, "memory_gib": "8"}, {**row, "kind": "gpu"}):
+        assert not validator.is_valid({"devices": {"a": wrong}})

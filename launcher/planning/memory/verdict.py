@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from launcher.planning.layout import device_of, machines_of
 from launcher.planning.memory.estimate import Estimate
+from launcher.planning.origins import derived
 from launcher.spec.cluster import Cluster
+from launcher.spec.marks import Origin
 from launcher.spec.plan import LayoutPlan, MemoryPlan, StageMemory, Verdict
 
-__all__ = ["capacity_bytes", "memory_plan", "usable_bytes", "verdict_of"]
+__all__ = ["capacity_bytes", "device_origins", "memory_plan", "usable_bytes", "verdict_of"]
 
 GIB = 2**30
 
@@ -40,6 +42,18 @@ def usable_bytes(*, layout: LayoutPlan, cluster: Cluster) -> int | None:
     if usable is None:
         return None
     return usable - (int(cluster.reserve.number) if cluster.reserve is not None else 0)
+
+
+def device_origins(layout: LayoutPlan) -> dict[str, Origin]:
+    """Where what is known of the device's memory comes from, where its row is the user's own."""
+    device = layout.own_device
+    if device is None:
+        return {}
+    sold = Origin(origin="cluster", file=str(device.mark), formula=device.source_of("memory_gib"))
+    known = device.usable_gib is not None
+    usable = Origin(origin="cluster", file=str(device.mark), formula=device.source_of("usable_gib"))
+    share = derived(f"{SMALLEST_USABLE_SHARE:g} of the memory as sold, the smallest share of any device")
+    return {"memory.capacity_bytes": sold, "memory.usable_bytes": usable if known else share}
 
 
 def verdict_of(*, estimate: Estimate, usable: int | None) -> Verdict:
