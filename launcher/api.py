@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from launcher.errors import EngineError, LauncherError, PlanError
 
@@ -17,7 +17,21 @@ if TYPE_CHECKING:
     from launcher.spec.plan import RunPlan
     from launcher.spec.recipe import Recipe
 
-__all__ = ["load_recipe", "machine_remarks", "plan", "render", "usable_bytes"]
+__all__ = ["Examined", "examine", "load_recipe", "machine_remarks", "plan", "render", "usable_bytes"]
+
+_ROUNDS = 8
+"""Times that planning starts anew without what it complained about; each of them is a few milliseconds."""
+
+
+class Examined(NamedTuple):
+    """A recipe that was read, planned and rendered as far as that goes, and all that is wrong with it."""
+
+    recipe: Recipe | None
+    """None where there are no keys to read; without the faulty ones where some are."""
+    plan: RunPlan | None
+    """None where an error stands in its way."""
+    problems: tuple[Problem, ...]
+    """Errors, warnings and notes in the order of the file; none is a mere consequence of another."""
 
 
 def load_recipe(source: str | PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Recipe:
@@ -27,11 +41,14 @@ def load_recipe(source: str | PathLike[str] | Mapping[str, Any], *, overrides: S
     return load(source, overrides=overrides)
 
 
-def plan(recipe: Recipe, *, environ: Mapping[str, str] | None = None, measured: bool = True) -> RunPlan:
+def plan(
+    recipe: Recipe, *, environ: Mapping[str, str] | None = None, measured: bool = True, traced: bool = True
+) -> RunPlan:
     """The plan of a recipe, on its cluster or on this machine when it names none.
 
     environ: variables that tell which devices of this machine may be used; the process's own when None.
     measured: whether what `batchwright probe` left beside the recipe counts; else the memory model alone.
+    traced: the same of `batchwright trace`, which says what is known of a module.
     Raises PlanError when no plan exists, EngineError when the engine or executor is unknown or broken.
     """
     from launcher.discovery.measurements import read_measurements
@@ -40,7 +57,7 @@ def plan(recipe: Recipe, *, environ: Mapping[str, str] | None = None, measured: 
 
     recipe = _read_beside(recipe, environ)
     cluster, origin = _machines(recipe, environ)
-    if recipe.model.kind == "module":
+    if recipe.model.kind == "module" and traced:
         recipe = replace(recipe, traces=read_traces(recipe))
     try:
         result = make_plan(
@@ -62,6 +79,44 @@ def plan(recipe: Recipe, *, environ: Mapping[str, str] | None = None, measured: 
         refused = replace(result, verdict="refused")
         raise PlanError(problems, plan=refused.to_dict())
     return result
+
+
+def examine(
+    source: str | PathLike[str] | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    rendered: bool = True,
+) -> Examined:
+    """Every problem of a recipe at once: of reading, of planning and of rendering, each at its place.
+
+    What cannot be read or planned is set aside and the rest goes on; a problem that may only follow from what was set
+    aside is left out. rendered: False leaves out what only rendering says; a recipe that has nothing to say of how it
+    is started is not rendered anyway.
+    """
+    from launcher.loading import in_order, salvage_recipe
+    from launcher.planning.consequences import is_own_fault
+    from launcher.planning.setting_aside import set_aside
+
+    try:
+        salvaged = salvage_recipe(source, overrides=overrides)
+    except LauncherError as error:
+        return Examined(None, None, error.problems)
+    recipe, lost, found = salvaged.recipe, salvaged.lost, list(salvaged.problems)
+    result: RunPlan | None = None
+    for _ in range(_ROUNDS):
+        try:
+            result = plan(recipe, environ=environ)
+            new = (*result.problems, *(_render_problems(recipe, result) if rendered else ()))
+        except LauncherError as error:
+            new = error.problems
+        found += [each for each in new if each not in found and is_own_fault(each, lost)]
+        aside = set_aside(recipe, [each for each in new if each.severity == "error"], lost=lost)
+        if result is not None or aside is None:
+            break
+        recipe, lost = aside
+    refused = any(problem.severity == "error" for problem in found)
+    return Examined(salvaged.recipe, None if refused else result, in_order(found, salvaged.recipe))
 
 
 def usable_bytes(recipe: Recipe, plan: RunPlan, *, environ: Mapping[str, str] | None = None) -> int | None:
@@ -97,14 +152,20 @@ def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> Launc
     hosts: one name per node; those of the plan's hostfile when empty, and `localhost` for a single node without one.
     Raises PlanError for keys that are not yet carried out, EngineError for what the engine cannot render.
     """
-    from launcher.discovery.plugins import find_plugin
-    from launcher.engines.formats.read_back import differences
-    from launcher.planning.stages.ledger import at_the_start
     from launcher.planning.support import unsupported
 
     refused = unsupported(recipe)
     if refused:
         raise PlanError(_located(refused, recipe), plan=plan.to_dict())
+    return _bundle(recipe, plan, hosts)
+
+
+def _bundle(recipe: Recipe, plan: RunPlan, hosts: Sequence[str]) -> LaunchBundle:
+    """Rendered and read back. Raises EngineError."""
+    from launcher.discovery.plugins import find_plugin
+    from launcher.engines.formats.read_back import differences
+    from launcher.planning.stages.ledger import at_the_start
+
     names = tuple(hosts) or plan.launch.hosts or _host_names(plan.layout.num_nodes)
     begins = at_the_start(plan)
     try:
@@ -118,6 +179,20 @@ def render(recipe: Recipe, plan: RunPlan, *, hosts: Sequence[str] = ()) -> Launc
     if wrong:
         raise EngineError(_located(wrong, recipe))
     return bundle
+
+
+def _render_problems(recipe: Recipe, plan: RunPlan) -> tuple[Problem, ...]:
+    """Why a plan cannot be rendered; nothing where the recipe does not say how to start it."""
+    from launcher.planning.support import unsupported
+
+    if not any(path.startswith("launch.") for path in recipe.marks):
+        return ()
+    found = _located(unsupported(recipe), recipe)
+    try:
+        _bundle(recipe, plan, ())
+    except LauncherError as error:
+        return (*found, *error.problems)
+    return found
 
 
 def _read_beside(recipe: Recipe, environ: Mapping[str, str] | None) -> Recipe:

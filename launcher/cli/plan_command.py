@@ -7,6 +7,7 @@ import argparse
 from launcher.cli.options import add_recipe
 from launcher.cli.stage_option import add_stage, asked_part
 from launcher.cli.surroundings import Surroundings
+from launcher.errors import LauncherError, PlanError, RecipeError
 
 __all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
 
@@ -36,10 +37,13 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """Prints the plan; LauncherError when there is none."""
     from launcher.api import load_recipe, machine_remarks, plan
 
-    recipe = asked_part(arguments, load_recipe(arguments.recipe, overrides=arguments.set), around)
-    if recipe is None:
-        return 2
-    result = plan(recipe, environ=around.environ)
+    try:
+        recipe = asked_part(arguments, load_recipe(arguments.recipe, overrides=arguments.set), around)
+        if recipe is None:
+            return 2
+        result = plan(recipe, environ=around.environ)
+    except LauncherError as error:
+        raise _whole(error, arguments, around) from None
     if arguments.json:
         import json
 
@@ -60,3 +64,20 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
         )
         around.say("\n".join(lines))
     return 1 if result.verdict == "does-not-fit" else 0
+
+
+def _whole(error: LauncherError, arguments: argparse.Namespace, around: Surroundings) -> LauncherError:
+    """The same refusal with every problem of the recipe, of reading and of planning."""
+    from launcher.api import examine
+
+    if arguments.stage is not None or not isinstance(error, RecipeError | PlanError):
+        return error  # of one part alone
+    problems = examine(
+        arguments.recipe, overrides=arguments.set, environ=around.environ, rendered=False
+    ).problems
+    if isinstance(error, PlanError):
+        from launcher.spec.plain import to_plain
+
+        shown = {**error.to_dict(), "problems": to_plain(problems)}
+        return PlanError(problems, alternatives=error.alternatives, plan=shown)
+    return RecipeError(problems)

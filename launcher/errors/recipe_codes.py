@@ -7,6 +7,10 @@ from launcher.errors.code_info import CodeInfo
 __all__ = ["RECIPE_CODES"]
 
 RECIPE_CODES: dict[str, CodeInfo] = {
+    "nothing-to-check": CodeInfo(
+        "no file below the named folders looks like a recipe",
+        "name the folder that holds recipes, or a file, which is checked whatever it looks like",
+    ),
     "row-twice": CodeInfo(
         "two rows of the catalog have one name: two of your own, or one of yours and a shipped one",
         "rename yours, or write `replaces_shipped: true` in it where it stands in for the shipped one",
@@ -21,5 +25,48 @@ RECIPE_CODES: dict[str, CodeInfo] = {
     "nothing-to-explain": CodeInfo(
         "the word is no error code, no key of a recipe, no number of a plan and no placeholder",
         "`batchwright explain` alone lists what there is",
+    ),
+    # locks and revisions
+    "lock-moved": CodeInfo(
+        "what training means is no longer what the lock beside the recipe, or that of a git revision, has approved",
+        "where it is meant, `batchwright lock` and have the new lock reviewed; else take the change back",
+    ),
+    "locked-plan-moved": CodeInfo(
+        "training means the same and is carried out otherwise than the lock has approved",
+        "`batchwright lock` records the new plan",
+    ),
+    "locked-split-moved": CodeInfo(
+        "`auto` would now choose another micro-batch than the one that is locked",
+        "`batchwright lock` takes the new one; micro_batch_size written out keeps the old one",
+    ),
+    "locked-memory-moved": CodeInfo(
+        "the expected memory lies outside the band that is locked, or the plan no longer fits",
+        "look at `batchwright plan`, then `batchwright lock`",
+    ),
+    "not-locked": CodeInfo("the recipe has no lock", "`batchwright lock` writes one"),
+    "lock-unreadable": CodeInfo(
+        "the file beside the recipe is no lock, or one that a merge has left in pieces",
+        "`batchwright lock` after deleting it",
+    ),
+    "lock-too-new": CodeInfo("the lock is of a version that this one does not read", "upgrade batchwright"),
+    "lock-edited": CodeInfo(
+        "somebody has edited the numbers of a lock", "`batchwright lock` writes what the recipe comes to"
+    ),
+    "lock-without-recipe": CodeInfo("the recipe that a lock belongs to is gone", "delete the lock"),
+    "lock-needs-cluster": CodeInfo(
+        "the recipe names no machines: what it comes to depends on where it is planned",
+        "write `cluster:`, or name one: `batchwright lock RECIPE --cluster NAME`",
+    ),
+    "not-a-lock": CodeInfo(
+        "the file that the lock would be written to holds something else", "move it away, or rename the recipe"
+    ),
+    "unknown-revision": CodeInfo(
+        "git knows no commit of that name; a shallow clone holds few of them", "fetch it, or fetch the whole history"
+    ),
+    "no-repository": CodeInfo(
+        "there is no git, or no git repository here", "run it inside the repository that the revision is of"
+    ),
+    "not-in-revision": CodeInfo(
+        "the revision has no such file", "paths of `REV:path` count from the top of the repository"
     ),
 }

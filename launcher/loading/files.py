@@ -6,7 +6,7 @@ from pathlib import Path
 
 from launcher.loading.near import near_miss
 
-__all__ = ["UnreadableError", "read_text"]
+__all__ = ["UnreadableError", "near_file", "read_text"]
 
 _LARGEST = 4 * 2**20
 """Bytes; a recipe has a few thousand, and a device or a checkpoint named by mistake has no end."""
@@ -26,7 +26,7 @@ def read_text(path: str) -> str:
         with Path(path).open("rb") as file:
             data = file.read(_LARGEST + 1)
     except FileNotFoundError:
-        raise UnreadableError("file-not-found", "no such file", _neighbour(path)) from None
+        raise UnreadableError("file-not-found", "no such file", near_file(path)) from None
     except IsADirectoryError:
         raise UnreadableError("file-not-found", "this is a folder", "name a file in it") from None
     except (OSError, ValueError) as error:
@@ -50,8 +50,8 @@ def _decoded(data: bytes) -> str:
         ) from None
 
 
-def _neighbour(path: str) -> str:
-    """The file of the same folder that the path is a slip of."""
+def near_file(path: str) -> str:
+    """A hint at the file of the same folder that the path is a slip of; empty without one."""
     folder = Path(path).parent
     try:
         names = sorted(file.name for file in folder.iterdir())

@@ -181,6 +181,8 @@ def _section(shape: SectionShape, node: Keys, place: Place, path: str, found: Fo
                 found.lost.update(meant or _may_be(entry, shape, node, path))
         elif not _left_out(key, entry.node):
             values[name] = read(key.shape, entry, inner, found)
+    if node.entries and not any(shape.key(name) for name in node.entries):
+        found.lost.add(path)  # whoever wrote it meant something else altogether
     missing = [key for key in shape.keys if key.required and key.name not in node.entries]
     for key in missing:
         inner = below(path, key.name)

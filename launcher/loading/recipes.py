@@ -87,7 +87,11 @@ def salvage_recipe(
     root = _clusters(root, made, found)
     recipe = read(section_of(Recipe), Entry(root, root.place), "", found)
     assert isinstance(recipe, Recipe)  # no key of it must be written
-    catalogs = read_catalogs(directory=made.directory, shown_from=made.shown_from, found=found)
+    rows = Found()
+    catalogs = read_catalogs(directory=made.directory, shown_from=made.shown_from, found=rows)
+    if rows.problems():  # any of them may be the row that the recipe names
+        rows.lost.update(("cluster.device", "cluster.groups", "model.preset"))
+    found.add(rows)
     filled = Found(marks=found.marks)
     recipe = with_dimensions(
         recipe, directory=made.directory, shown_from=made.shown_from, catalogs=catalogs, found=filled

@@ -54,7 +54,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "ambiguous-script": ("launch.script", "launch.module"),
     "ambiguous-devices": ("cluster.devices", "cluster.devices_per_node"),
     # batch and ranks; a micro-batch or accumulation that nobody can read divides no batch that its ranks do not divide
-    "batch-not-divisible": (_OWN, *_BATCH, _LENGTH, *_RANKS, "launch.runtime"),
+    "batch-not-divisible": (*_BATCH, *_RANKS, "launch.runtime"),
     "batch-triad-mismatch": (
         *(*_BATCH, _LENGTH, *_RANKS, "launch.runtime", "micro_batch_size", "gradient_accumulation_steps"),
     ),
@@ -101,6 +101,7 @@ _AT_A_KEY: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("missing-key", _LENGTH): (_LENGTH, *_SOURCES),
     ("missing-key", "model.module"): _SOURCES,
     ("missing-key", "model.num_experts"): ("model.num_experts", *_SOURCES),
+    ("batch-not-divisible", "global_batch_tokens"): (*_BATCH, _LENGTH, *_RANKS, "launch.runtime"),
     ("wrong-type", _LENGTH): (_LENGTH, *_SOURCES),
     ("out-of-range", "schedule.length"): ("schedule.length",),
     ("bad-choice", "cluster.backend"): ("cluster.backend", "cluster.device", "cluster.groups"),

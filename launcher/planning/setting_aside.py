@@ -1,0 +1,84 @@
+"""A recipe without what a problem blames, so that planning goes on and finds what else is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from typing import Any
+
+from launcher.errors import Problem
+from launcher.planning.layout import machines_of
+from launcher.planning.model import WIDTH_PER_HEAD
+from launcher.spec.cluster import Cluster
+from launcher.spec.model import Model
+from launcher.spec.recipe import Recipe
+
+__all__ = ["set_aside"]
+
+_SPLIT = ("global_batch_size", "global_batch_tokens", "micro_batch_size", "gradient_accumulation_steps")
+_SPLIT_CODES = (
+    "batch-not-divisible",
+    "batch-triad-mismatch",
+    "batch-tokens-not-whole",
+    "batch-larger-than-data",
+)
+
+
+def set_aside(
+    recipe: Recipe, problems: Sequence[Problem], *, lost: frozenset[str]
+) -> tuple[Recipe, frozenset[str]] | None:
+    """The recipe with harmless values where the problems blame what is written, and all paths that are now unknown.
+
+    A key goes first, its whole section where the key alone did not help. None where nothing is left to set aside.
+    """
+    unknown = set(lost)
+    for problem in problems:
+        recipe, gone = _without(recipe, problem, frozenset(unknown))
+        unknown |= gone
+    return None if unknown == lost else (recipe, frozenset(unknown))
+
+
+def _without(recipe: Recipe, problem: Problem, lost: frozenset[str]) -> tuple[Recipe, set[str]]:
+    path = problem.path
+    head = path.partition(".")[0]
+    if head == "stages":
+        return replace(recipe, stages=()), {"stages"}
+    if path in _SPLIT or problem.code in _SPLIT_CODES:
+        return _with_a_batch(recipe), set(_SPLIT)
+    if head in {"hidden_size", "model"}:
+        return replace(recipe, model=Model(), hidden_size=WIDTH_PER_HEAD), {"model", "hidden_size"}
+    if path == "sequence_length":
+        return replace(recipe, sequence_length=1), {"sequence_length"}
+    if head == "cluster" and not isinstance(recipe.cluster, Cluster):
+        return replace(recipe, cluster=Cluster()), {"cluster"}
+    if path in lost:
+        path = head
+    if not path:
+        return recipe, set()
+    return _at_default(recipe, path.split(".")), {path}
+
+
+def _with_a_batch(recipe: Recipe) -> Recipe:
+    """One sequence for each device: whatever takes ranks away from data parallelism, this divides."""
+    nodes, per_node = machines_of(recipe.cluster if isinstance(recipe.cluster, Cluster) else Cluster())
+    return replace(
+        recipe,
+        global_batch_size=nodes * per_node,
+        global_batch_tokens=None,
+        micro_batch_size="auto",
+        gradient_accumulation_steps="auto",
+    )
+
+
+def _at_default(value: Any, names: Sequence[str]) -> Any:
+    """The value with the key that names lead to as if it were not written; a list or a mapping goes as a whole."""
+    item = next((item for item in fields(value) if item.name == names[0]), None)
+    if item is None:
+        return value
+    inside = getattr(value, item.name)
+    new = _at_default(inside, names[1:]) if names[1:] and is_dataclass(inside) else _default(item)
+    return value if new is MISSING else replace(value, **{item.name: new})
+
+
+def _default(item: Field[Any]) -> Any:
+    return item.default if item.default_factory is MISSING else item.default_factory()
