@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from launcher.spec.lock import LOCK_SUFFIX
+
 if TYPE_CHECKING:
+    from launcher.cli.since import Since
     from launcher.errors import Problem
 
 __all__ = ["LockFinding", "locked_findings"]
@@ -22,15 +27,76 @@ class LockFinding(NamedTuple):
 
 
 def locked_findings(
-    paths: Sequence[str],  # noqa: ARG001
+    paths: Sequence[str],
     *,
-    against: str | None,  # noqa: ARG001
-    allow_moved: bool,  # noqa: ARG001
-    environ: Mapping[str, str],  # noqa: ARG001
+    against: str | None,
+    allow_moved: bool,
+    environ: Mapping[str, str],
 ) -> tuple[LockFinding, ...]:
-    """One finding per recipe below the paths (files or folders), in their order; none is dropped.
+    """One finding per recipe below the paths (files or folders), in their order, then locks without a recipe.
 
-    against: a git revision whose locks and recipes are the reference; the locks that lie beside the recipes when None.
-    allow_moved: a moved meaning is a warning, not an error. Raises LauncherError where the revision cannot be read.
+    against: a git revision whose locks and recipes are the reference, beside the locks that lie beside the recipes.
+    allow_moved: a meaning that has moved is a warning, not an error. A recipe that is refused is compared with nothing:
+    what is wrong with it is said elsewhere. Raises LauncherError where the revision cannot be read.
     """
-    return ()
+    from launcher.loading.walking import find_files
+
+    recipes = [each.path for each in find_files(paths).files if each.kind == "recipe"]
+    with tempfile.TemporaryDirectory(prefix="batchwright-") as folder:
+        since = None
+        if against is not None:
+            from launcher.cli.since import open_since
+
+            since = open_since(against, paths=paths, folder=folder, environ=environ)
+        found = [_finding(recipe, since, allow_moved=allow_moved) for recipe in recipes]
+        gone = () if since is None else since.deleted(paths)
+    return (*found, *_orphans(paths), *(LockFinding(name, (problem,), ()) for name, problem in gone))
+
+
+def _finding(recipe: str, since: Since | None, *, allow_moved: bool) -> LockFinding:
+    """One recipe against its own locks, then against those of the revision."""
+    from launcher.cli.lock_judging import Judged, judge_file, not_locked
+    from launcher.cli.locking import lock_paths
+
+    own = lock_paths(recipe)
+    judged = [judge_file(path, recipe=recipe, allow_moved=allow_moved and since is None) for path in own]
+    before: list[Judged] = [] if since is None else since.judge(recipe, allow_moved=allow_moved)
+    said_before = {line for each in before for line in each.lines}
+    problems: list[Problem] = [] if own else [not_locked(recipe)]
+    lines: list[str] = []
+    for each in (*judged, *before):
+        problems += each.problems
+        if each not in judged or not said_before.issuperset(each.lines[:1]):
+            lines += each.lines
+    return LockFinding(recipe, tuple(dict.fromkeys(problems)), tuple(lines))
+
+
+def _orphans(paths: Sequence[str]) -> Iterator[LockFinding]:
+    """Locks of folders whose recipe is gone; files that only have such a name are nobody's."""
+    from launcher.errors import Problem
+    from launcher.loading.locks import LockError, read_lock
+
+    for path in dict.fromkeys(_locks_below(paths)):
+        try:
+            recipe = read_lock(path).recipe
+        except LockError:
+            continue  # beside its recipe it has been found already
+        if not Path(path).with_name(recipe).is_file():
+            problem = Problem(
+                code="lock-without-recipe",
+                where=path,
+                message=f"the lock of `{recipe}`, which is not there",
+                hint=f"delete it, or bring {recipe} back",
+            )
+            yield LockFinding(path, (problem,), ())
+
+
+def _locks_below(paths: Sequence[str]) -> Iterator[str]:
+    for path in paths:
+        root = Path(path)
+        if not root.is_dir():
+            continue
+        for found in sorted(root.rglob(f"*{LOCK_SUFFIX}")):
+            hidden = any(part.startswith(".") for part in found.relative_to(root).parts[:-1])
+            if found.is_file() and not hidden:
+                yield str(found)

@@ -1,0 +1,1 @@
+"""Two plans, or a lock and a plan: what differs between them."""
