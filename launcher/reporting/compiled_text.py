@@ -43,7 +43,9 @@ def peak_step(rate: LearningRatePlan) -> int:
     """Optimizer step that is the first at the peak; that of the plan's own curve where no stack owns it."""
     compiled, peak = rate.compiled, rate.peak_learning_rate
     if compiled is None:
-        return rate.warmup_steps
+        begin, warmup = rate.schedule.decay_begin_samples, rate.schedule.warmup_samples
+        under = begin is not None and begin < warmup  # then it is past the peak where the warmup ends
+        return max(1, rate.warmup_steps - under)
     around = range(max(1, rate.warmup_steps - 1), rate.warmup_steps + 4)
     at_peak = (
         step for step in around if compiled_rate(compiled, peak=peak, step=step) >= peak * (1 - _ROUNDING)
