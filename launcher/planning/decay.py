@@ -147,7 +147,14 @@ def _shares(recipe: Recipe) -> tuple[float, ...]:
 def _marks_problems(recipe: Recipe, marks: tuple[Fraction, ...], *, warmup: Fraction) -> Iterator[Problem]:
     schedule = recipe.schedule
     written = f"schedule.decay_at: [{', '.join(map(str, schedule.decay_at))}]"
-    if marks and marks[0] < warmup:
+    if marks and marks[0] == 0:
+        yield Problem(
+            code="decay-marks",
+            path="schedule.decay_at",
+            message=f"`{written}` begins where the run begins: no step trains before the mark",
+            hint="drop the first mark, and write the rate that is left behind it as the peak",
+        )
+    elif marks and marks[0] < warmup:
         yield Problem(
             code="decay-marks",
             path="schedule.decay_at",

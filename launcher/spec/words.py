@@ -85,6 +85,8 @@ def _range_in_words(bounds: Range) -> str:
         return ""
     if high is None:
         return f" above {low}" if bounds.low_open else f" of at least {low}"
+    if bounds.low_open:
+        return f" above {low} and {'below' if bounds.high_open else 'at most'} {high}"
     return f" from {low} to {'below ' if bounds.high_open else ''}{high}"
 
 

@@ -1,5 +1,6 @@
 """Decays as they were published, number by number; and what holds of every decay, wherever it begins and ends."""
 
+import json
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -12,7 +13,9 @@ from plan_of import amount, codes, count, errors, only, plan_of, refusal_of
 
 from launcher.planning.hashes import hashed_plan
 from launcher.planning.learning_rate import learning_rate_at, learning_rate_of_step
-from launcher.spec.plan import SchedulePlan
+from launcher.spec.plain import from_plain
+from launcher.spec.plan import RunPlan, SchedulePlan
+from launcher.spec.recipe import Stage
 from launcher.spec.training import Data, Optimizer, Schedule
 
 LENGTHS = {"warmup", "length", "decay_length", "decay_starts", "decay_ends"}
@@ -387,6 +390,8 @@ def test_defaults_written_out_move_no_hash():
         ({"decay": "step", "decay_at": ("9 steps", "9 steps")}, ["decay-marks"]),
         ({"decay": "step", "decay_at": ("9 steps",), "decay_factor": (0.1, 0.2)}, ["decay-marks"]),
         ({"decay": "step", "decay_at": ("9 steps",), "warmup": "10 steps"}, ["decay-marks"]),
+        ({"decay": "step", "decay_at": ("0 steps",)}, ["decay-marks"]),
+        ({"decay": "step", "decay_at": ("9 steps",), "decay_factor": ()}, ["decay-marks"]),
         ({"decay": "cosine", "decay_ends": "9 steps", "warmup": "9 steps"}, ["decay-ends-early"]),
         ({"decay": "linear", "decay_starts": "9 steps", "decay_ends": "8 steps"}, ["decay-ends-early"]),
         ({"decay": "wsd", "decay_length": "6 steps", "decay_ends": "5 steps"}, ["decay-longer-than-run"]),
@@ -440,3 +445,39 @@ def test_a_run_shorter_than_its_decay_is_told():
     plan = plan_of(**keys)
     assert codes(plan).count("decay-behind-the-run") == 1
     assert plan.learning_rate.curve[-1][1] == 1.0
+
+
+@pytest.mark.parametrize("name", DECAYS)
+def test_a_plan_read_back_draws_the_same(name):
+    """Places travel as fractions and shares as written: what a rank reads from plan.json is what was planned."""
+    keys = keys_of(batch=7, tokens=1021, data=Data(num_samples=count("1000")), warmup="7 %", **DECAYS[name])
+    plan = plan_of(**keys)
+    back = from_plain(RunPlan, json.loads(json.dumps(plan.to_dict())))
+    assert back.learning_rate.schedule == plan.learning_rate.schedule
+
+
+@pytest.mark.parametrize("clock", ["samples", "tokens"])
+def test_places_are_found_through_stages(clock):
+    """Under a ramp of batch and length, marks and an end in tokens are where the run has taken so many tokens."""
+    stages = (
+        Stage(until=amount("200K tokens"), global_batch_size=100, sequence_length=500),
+        Stage(global_batch_size=200, sequence_length=1000),
+    )
+    keys = keys_of(
+        batch=200,
+        tokens=1000,
+        decay="linear",
+        decay_starts="100K tokens",
+        decay_ends="1M tokens",
+        decay_at=("600K tokens",),
+        decay_factor=0.5,
+        length="2M tokens",
+        clock=clock,
+    )
+    schedule = plan_of(**keys, stages=stages).learning_rate.schedule
+    # 4 steps of 100 x 500 tokens, then 1000 a sample; the clock of tokens counts 1000 of them as one sample
+    places = {"samples": (200, 400 + 800, 400 + 400), "tokens": (100, 1000, 600)}[clock]
+    found = (schedule.decay_begin_samples, schedule.decay_end_samples, *schedule.decay_marks)
+    assert found == places
+    assert learning_rate_at(schedule=schedule, samples=places[0]) == 1.0
+    assert learning_rate_at(schedule=schedule, samples=places[1]) == 0.0
