@@ -15,7 +15,9 @@ from launcher.errors import Problem, WorldError
 from launcher.planning.accumulation import Reducer as Division
 from launcher.spec.plan import BatchPlan, RunPlan
 
-__all__ = ["Reducer", "reducer_of"]
+__all__ = ["Reducer", "keep_group", "reducer_of"]
+
+_KEPT: list[Any] = []
 
 
 class Reducer(Protocol):
@@ -53,6 +55,19 @@ class Reducer(Protocol):
 
     def step(self, optimizer: Any, *, clip: float | None) -> tuple[float | None, bool]:
         """Clips, steps and zeroes; the gradient norm where it is known, and whether the step was skipped."""
+
+
+def keep_group() -> None:
+    """Holds the process group of all ranks to the end of the process.
+
+    Whoever drops the last reference to it joins gloo's threads. DistributedDataParallel's reducer would do so without
+    letting go of the interpreter, which such a thread may still be waiting for to free the last sum: for ever.
+    Source: pytorch@2.13.0 ProcessGroupGloo::~ProcessGroupGloo below c10d::Reducer::~Reducer, in 3 of 11 short runs.
+    """
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        _KEPT.append(torch.distributed.group.WORLD)
 
 
 def reducer_of(trained: Any, *, model: Any = None, processes: int = 1) -> Reducer:

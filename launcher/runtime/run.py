@@ -19,7 +19,7 @@ from launcher.runtime.noise import NoiseMeter
 from launcher.runtime.parting import refuse_other_steps, trained_step
 from launcher.runtime.probing import Probe
 from launcher.runtime.progress import Progress
-from launcher.runtime.reducers import Reducer, reducer_of
+from launcher.runtime.reducers import Reducer, keep_group, reducer_of
 from launcher.runtime.stability import clips, stability_of
 from launcher.runtime.stack_rates import StackRates
 from launcher.runtime.staging import Staging, begins_at, work_of
@@ -76,6 +76,7 @@ class Run:
         self._probe = None if world.probe is None else Probe(world.probe, plan=plan, world=world)
         self._rates = group_rates_of(plan)
         self._stack = StackRates(plan)
+        keep_group()
 
     def learning_rate_at(self, samples: int) -> float | None:
         """The plan's learning rate with `samples` sequences seen; None when the plan has none."""
