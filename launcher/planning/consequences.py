@@ -60,7 +60,9 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     ),
     "batch-tokens-not-whole": (*_BATCH, _LENGTH),
     "batch-larger-than-data": (*_AMOUNTS, "schedule.length"),
-    "parallel-not-dividing": (_OWN, *_RANKS, "parallel.expert", *_SOURCES, "model.num_layers", "hidden_size"),
+    "parallel-not-dividing": (
+        *(_OWN, *_RANKS, "parallel.expert", *_SOURCES, "model.num_layers", "hidden_size", _LENGTH),
+    ),
     "script-must-apply": (_OWN, "launch.engine", "launch.script_applies", "parallel.data.strategy", *_RANKS),
     # the model
     "width-not-divisible": ("hidden_size", *_SOURCES, "model.num_layers", "model.num_attention_heads"),
@@ -87,8 +89,8 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "engine-broken": (_OWN,),
     "unknown-placeholder": (_OWN,),
     "unbalanced-brace": (_OWN,),
-    "native-owns-key": (_OWN, "launch.engine", "launch.executor", "parallel.data"),
-    "not-yet-supported": (_OWN, "launch", "stages"),
+    "native-owns-key": (_OWN, "launch.engine", "optimizer.owner", "schedule.owner"),
+    "not-yet-supported": (_OWN, "data.kind", "launch.engine", "launch.runtime", "launch.script_applies"),
     "missing-script": ("launch.script", "launch.module"),
     "missing-image": ("launch.container", "launch.executor"),
     # legal, and worth a word
@@ -103,6 +105,8 @@ _AT_A_KEY: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("missing-key", "model.num_experts"): ("model.num_experts", *_SOURCES),
     ("batch-not-divisible", "global_batch_tokens"): (*_BATCH, _LENGTH, *_RANKS, "launch.runtime"),
     ("wrong-type", _LENGTH): (_LENGTH, *_SOURCES),
+    ("native-owns-key", "launch.native.argv"): ("launch.native.argv", "launch.engine", "launch.executor"),
+    ("not-yet-supported", "launch.executor"): ("launch.executor", *_RANKS),
     ("out-of-range", "schedule.length"): ("schedule.length",),
     ("bad-choice", "cluster.backend"): ("cluster.backend", "cluster.device", "cluster.groups"),
     ("bad-choice", "parallel.data.stage"): ("parallel.data.stage", "parallel.data.strategy"),

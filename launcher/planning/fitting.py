@@ -12,7 +12,7 @@ __all__ = ["fitting_problems"]
 
 
 def fitting_problems(*, recipe: Recipe, model: ModelPlan, layout: LayoutPlan) -> tuple[Problem, ...]:
-    """Heads over tensor ranks, layers over pipeline ranks; nothing where the dimensions are not known.
+    """Heads over tensor ranks, layers over pipeline ranks, tokens over context ranks; nothing where one is not known.
 
     Source: NVIDIA/Megatron-LM@d98e8a64 megatron/core/transformer/transformer_config.py (num_attention_heads divides,
     num_layers may not); Ulysses gives each rank whole heads, Jacobs et al. 2023, arXiv:2309.14509.
@@ -24,6 +24,9 @@ def fitting_problems(*, recipe: Recipe, model: ModelPlan, layout: LayoutPlan) ->
         found.append(_heads_do_not_divide("parallel.tensor", tensor, heads))
     if heads is not None and _is_ulysses(recipe) and heads % layout.context_parallel_size:
         found.append(_heads_do_not_divide("parallel.context.size", layout.context_parallel_size, heads))
+    length = recipe.sequence_length
+    if isinstance(length, int) and length % layout.context_parallel_size:
+        found.append(_tokens_do_not_divide(recipe, layout.context_parallel_size, length))
     if layers is not None and pipeline > 1:
         found += _uneven_layers(pipeline, _virtual(recipe), layers)
     return tuple(found)
@@ -73,6 +76,23 @@ def _heads_do_not_divide(path: str, size: int, heads: int) -> Problem:
         path=path,
         message=f"`{path}: {size}` does not divide the {heads} attention heads",
         hint=f"use a divisor of {heads}",
+    )
+
+
+def _tokens_do_not_divide(recipe: Recipe, size: int, length: int) -> Problem:
+    """Each rank of the context axis gets as many tokens of a sequence as the others.
+
+    Source: NVIDIA/Megatron-LM@d98e8a64 megatron/training/arguments.py (seq_length is a multiple
+    of 2 x context_parallel_size; the 2 is of its way to cut).
+    """
+    mapping = isinstance(recipe.parallel, Parallel) and isinstance(recipe.parallel.context, Context)
+    path = "parallel.context.size" if mapping else "parallel.context"
+    return Problem(
+        code="parallel-not-dividing",
+        path=path,
+        message=f"`{path}: {size}` does not divide the {length} tokens of `sequence_length`",
+        because=(f"{length} / {size} is not whole",),
+        hint=f"use a divisor of {length}, or another length",
     )
 
 

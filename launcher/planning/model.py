@@ -201,12 +201,19 @@ def _plan(recipe: Recipe, dims: dict[str, int]) -> ModelPlan:
     return ModelPlan(
         kind=model.kind,
         hidden_size=recipe.hidden_size,
-        vocab_size=model.vocab_size if model.kind in (*TOKEN_KINDS, "bag") else None,
+        vocab_size=_vocabulary(model),
         batch_coupled=coupled_names(recipe),
         dropout=model.dropout,
         others=others,
         **{name: dims.get(name, getattr(model, name)) for name in _DERIVED},
     )
+
+
+def _vocabulary(model: Model) -> int | None:
+    """Tokens of the vocabulary, where the kind has one; a module is built with the number that is written for it."""
+    if model.kind in (*TOKEN_KINDS, "bag"):
+        return model.vocab_size
+    return model.vocab_size if model.kind == "module" and model.vocab_size != Model().vocab_size else None
 
 
 def _as_written(recipe: Recipe) -> ModelPlan:

@@ -41,6 +41,7 @@ def test_ranks_are_the_product_of_the_axes_or_refused(nodes, devices, tensor, pi
         nodes=nodes,
         devices=devices,
         global_batch_size=nodes * devices,
+        sequence_length=1020,
         parallel=Parallel(tensor=tensor, pipeline=pipeline, context=context),
         launch=Launch(script_applies=DECLARED),
         model=Model(num_layers=12, num_attention_heads=24),
@@ -53,6 +54,21 @@ def test_ranks_are_the_product_of_the_axes_or_refused(nodes, devices, tensor, pi
     plan = plan_of(recipe)
     assert plan.layout.world_size == nodes * devices
     assert plan.batch.data_parallel_size * taken == plan.layout.world_size
+
+
+@pytest.mark.parametrize("context", [3, Context(size=3)])
+def test_a_sequence_is_cut_into_equal_parts(context):
+    """Context ranks that do not divide the tokens of a sequence are refused where they are written."""
+    recipe = recipe_of(
+        devices=6,
+        global_batch_size=6,
+        sequence_length=1024,
+        parallel=Parallel(context=context),
+        launch=Launch(script_applies=DECLARED),
+    )
+    problem = only(refusal_of(recipe), "parallel-not-dividing")
+    assert problem.path == ("parallel.context" if context == 3 else "parallel.context.size")
+    assert "does not divide the 1024 tokens of `sequence_length`" in problem.message
 
 
 def test_automatic_axes_are_one():
