@@ -34,7 +34,7 @@ def schedule_plan(*, recipe: Recipe, rate: Rate, timeline: Timeline) -> Schedule
     """The function of samples that every step's learning rate is read from."""
     schedule = recipe.schedule
     stays = schedule.decay in {"constant", "step"}
-    final = rate.peak if stays else rate.peak * schedule.final_learning_rate_ratio
+    final = rate.peak if stays else _as_written(rate.peak, schedule.final_learning_rate_ratio)
     lengths, by_tokens, decay = timeline.on_clock or timeline, counts_tokens(recipe), timeline.decay
     return SchedulePlan(
         peak_learning_rate=rate.peak,
@@ -117,7 +117,9 @@ def learning_rate_origins(*, recipe: Recipe, timeline: Timeline, global_batch_si
         if schedule.warmup is None
         else derived(_warmup_formula(recipe, timeline, global_batch_size)),
         "learning_rate.warmup_steps": derived(
-            f"ceil({_exact(timeline.warmup_samples)} / {global_batch_size})"
+            f"{_exact(timeline.warmup_samples)} samples in the batches of the stages"
+            if recipe.stages
+            else f"ceil({_exact(timeline.warmup_samples)} / {global_batch_size})"
         ),
         "learning_rate.total_samples": derived(length),
         "learning_rate.total_steps": derived(_steps_formula(recipe, timeline, global_batch_size)),
@@ -159,12 +161,19 @@ def _warmup_formula(recipe: Recipe, timeline: Timeline, global_batch_size: int) 
 def _steps_formula(recipe: Recipe, timeline: Timeline, global_batch_size: int) -> str:
     if timeline.total_samples is None:
         return "the run has no length"
+    if recipe.stages:
+        return f"{_exact(timeline.total_samples)} samples in the batches of the stages"
     rounding = "floor" if timeline.ended_by_data and recipe.data.drop_last else "ceil"
     return f"{rounding}({_exact(timeline.total_samples)} / {global_batch_size})"
 
 
 def _exact(number: Fraction) -> str:
     return str(number.numerator) if number.denominator == 1 else f"{float(number):.10g}"
+
+
+def _as_written(peak: float, ratio: float) -> float:
+    """Their product in decimals: a tenth of 6e-4 is 6e-5, where floats make 5.9999999999999995e-5 of it."""
+    return float(Fraction(repr(peak)) * Fraction(repr(ratio)))
 
 
 def _start(*, recipe: Recipe, rate: Rate) -> float:

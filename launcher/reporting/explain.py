@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from launcher.reporting.columns import table
+from launcher.reporting.columns import WIDTH, table
 from launcher.spec.marks import Origin
 from launcher.spec.plan import RunPlan
 from launcher.units import show_count, show_rate
 
 __all__ = ["explanation"]
 
+_MOST, _FIRST = 8, 2
+"""Stages up to which all are told of, and how many of a longer ramp beside its last one."""
+
 
 def explanation(plan: RunPlan) -> list[str]:
-    """A table of value and origin, in the plan's own order of blocks."""
+    """A table of value and origin, in the plan's own order of blocks; of a long ramp the first stages and the last.
+
+    Files are named without their folder where a line has no room for it.
+    """
     plain = plan.to_dict()
     order = {name: at for at, name in enumerate(plain)}
-    paths = sorted(plan.origins, key=lambda path: (order.get(path.partition(".")[0], len(order)), path))
-    rows = [(path, _shown(path, _value(plain, path)), _origin(plan.origins[path])) for path in paths]
-    return table(("number", "value", "from"), rows)
+    stages = len(plan.stages or ())
+    paths = sorted(
+        plan.origins, key=lambda path: (order.get(path.partition(".")[0], len(order)), *_place(path))
+    )
+    paths = [path for path in paths if stages <= _MOST or _place(path)[0] not in range(_FIRST, stages - 1)]
+    lines: list[str] = []
+    for folders in (True, False):
+        rows = [
+            (path, _shown(path, _value(plain, path)), _origin(plan.origins[path], folders)) for path in paths
+        ]
+        lines = table(("number", "value", "from"), rows)
+        if all(len(line) <= WIDTH for line in lines):
+            break
+    if stages > _MOST:
+        lines.append(f"... of {stages - _FIRST - 1} stages more: --json")
+    return lines
+
+
+def _place(path: str) -> tuple[int, str]:
+    """Number of the stage that a path is of, -1 outside of stages, and the path."""
+    parts = path.split(".")
+    return (int(parts[1]) if parts[0] == "stages" and parts[1].isdecimal() else -1, path)
 
 
 def _value(plain: Mapping[str, Any], path: str) -> Any:
@@ -46,8 +72,9 @@ def _shown(path: str, value: Any) -> str:
     return str(value)
 
 
-def _origin(origin: Origin) -> str:
+def _origin(origin: Origin, folders: bool) -> str:
     """`recipe cpu.yaml:3:20`, `derived: 12 / (3 x 2)`, `default`, `--set`."""
     where = "--set" if origin.origin == "command-line" else origin.origin
-    place = f" {origin.file}" if origin.file and origin.origin != "command-line" else ""
+    file = (origin.file or "") if folders else posixpath.basename(origin.file or "")
+    place = f" {file}" if file and origin.origin != "command-line" else ""
     return f"{where}{place}{': ' if origin.formula else ''}{origin.formula}"

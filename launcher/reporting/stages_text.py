@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from launcher.planning.stages.ledger import planned_rate, step_at
 from launcher.reporting.columns import WIDTH
 from launcher.reporting.rate_text import show_large
@@ -67,7 +69,7 @@ def _fitting(columns: list[list[str]]) -> list[list[str]]:
     kept = columns
     for name in ("tokens", "worst GiB", "until"):
         if sum(max(len(cell) for cell in column) + 2 for column in kept) - 2 > WIDTH - _LABEL:
-            kept = [column for column in kept if column[0] != name]
+            kept = [column for column in kept if not column[0].startswith(name)]
     return kept
 
 
@@ -78,7 +80,7 @@ def _columns(plan: RunPlan, stages: list[StagePlan]) -> list[list[str]]:
     columns = [
         ["stage", *(str((plan.stages or ()).index(stage) + 1) for stage in stages)],
         ["steps", *(_steps(stage) for stage in stages)],
-        ["until", *(stage.until or "end" for stage in stages)],
+        _untils(stages),
         ["batch", *(_batch(stage.batch) for stage in stages)],
         ["length", *(show_count(stage.batch.sequence_length or 0) for stage in stages)],
         ["tokens", *(show_large(stage.batch.tokens_per_step or 0) for stage in stages)],
@@ -92,6 +94,15 @@ def _columns(plan: RunPlan, stages: list[StagePlan]) -> list[list[str]]:
         "worst GiB": all(stage.memory is not None for stage in stages),
     }
     return [column for column in columns if shown.get(column[0], True)]
+
+
+def _untils(stages: list[StagePlan]) -> list[str]:
+    """The marks as written; large bare numbers of samples, as a ramp of three numbers has, under their own heading."""
+    marks = [stage.until for stage in stages if stage.until is not None]
+    if marks and all(re.fullmatch(r"\d{5,} samples", mark) for mark in marks):
+        numbers = [stage.until and show_count(int(stage.until.partition(" ")[0])) for stage in stages]
+        return ["until sample", *(number or "end" for number in numbers)]
+    return ["until", *(stage.until or "end" for stage in stages)]
 
 
 def _steps(stage: StagePlan) -> str:

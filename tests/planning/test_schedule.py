@@ -392,3 +392,13 @@ def test_the_hint_of_a_decay_that_is_too_long_is_what_is_left(warmup, most):
     )
     problem = only(refusal_of(schedule=schedule), "decay-longer-than-run")
     assert problem.hint == f"use at most {most} samples, or a shorter warmup"
+
+
+def test_the_final_rate_is_a_product_of_decimals():
+    """A tenth of 6e-4 is handed on as 6e-5, not as the product of two floats."""
+    assert 6e-4 * 0.1 != 6e-5
+    rate = plan_of(
+        optimizer=Optimizer(learning_rate=6e-4),
+        schedule=Schedule(decay="cosine", length=amount("10 steps"), final_learning_rate_ratio=0.1),
+    ).learning_rate
+    assert rate.final_learning_rate == rate.curve[-1][1] == 6e-5

@@ -56,6 +56,8 @@ def test_a_long_ramp_in_short():
         optimizer={"learning_rate": 6e-5},
     )
     lines = stage_lines(result)
+    assert "until sample" in lines[0]
+    assert lines[1].split()[2] == "84,187"
     assert lines[6] == "... 109 stages more, of 272 to 2,000 sequences"
     assert [line.split()[0] for line in lines[1:6] + lines[7:10]] == [
         "1",

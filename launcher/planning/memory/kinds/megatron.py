@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
+from launcher.planning.memory.kinds.families import FAMILIES
 from launcher.planning.memory.kinds.matrices import query_width, shared_width, value_width
 from launcher.planning.memory.kinds.megatron_layers import (
     LayerBytes,
@@ -237,7 +239,7 @@ def _weights(network: Network, *, experts: bool) -> tuple[Weights, ...]:
     if not experts:
         width, into = network.intermediate_size, 2 if network.gated_mlp else 1
         split += (into + 1) * h * width
-        if network.bias is not False:
+        if _biases(network).mlp:
             split, whole = split + into * width, whole + h
         return (Weights(count=split, split="tensor", largest=h * width), Weights(count=whole))
     into = 2 if network.gated_mlp else 1
@@ -266,11 +268,26 @@ def _attention_counts(network: Network) -> tuple[int, int]:
         return split, h * y + h * (z + network.rotary_dim) + y + z
     keys = (network.num_key_value_heads or network.num_attention_heads) * network.head_dim
     split, whole = h * (query + 2 * keys) + query * h, 0
-    if network.bias is not False:
-        split, whole = split + query + 2 * keys, whole + h
+    biases = _biases(network)
+    split, whole = split + biases.query * (query + 2 * keys), whole + biases.output * h
     if network.query_norm:
         whole += 2 * _norm(network, network.head_dim)
     return split, whole
+
+
+class _Biases(NamedTuple):
+    query: bool
+    output: bool
+    mlp: bool
+
+
+def _biases(network: Network) -> _Biases:
+    """Which linear layers have biases: as written, else as the named family has them, else Megatron's own: all."""
+    family = FAMILIES.get(network.family or "") if network.bias is None else None
+    if family is None:
+        every = network.bias is not False
+        return _Biases(every, every, every)
+    return _Biases(family.query_bias, family.output_bias, family.mlp_bias)
 
 
 def _norm(network: Network, width: int) -> int:
