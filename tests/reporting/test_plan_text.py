@@ -174,7 +174,10 @@ def test_it_fits_the_screen(name, explain):
     assert lines == [line.rstrip() for line in lines]
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("recipes/**/*.yaml")), ids=lambda path: path.name)
+RECIPES = sorted(path for path in ROOT.glob("recipes/**/*.yaml") if path.parent.name != "clusters")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_recipes_are_shown(path, monkeypatch):
     """The recipes that ship can be shown, in plain letters too."""
     monkeypatch.chdir(ROOT)
@@ -196,3 +199,13 @@ def test_colour_is_only_colour():
 def test_letters_that_the_reader_has(encoding, bars):
     """Bars only where the encoding has them."""
     assert glyphs_for(encoding).bars == bars.bars
+
+
+def test_a_long_ramp_is_explained_in_short():
+    """Of 128 stages the first two and the last one are traced, and no formula divides by one batch."""
+    lines = text_of(str(ROOT / "recipes/bloom-176b/a100-sxm-80gb-48x8-from-16.yaml"), explain=True)
+    named = {line.split(".")[1] for line in lines if line.startswith("stages.")}
+    assert named == {"0", "1", "127"}
+    assert "... of 125 stages more: --json" in lines
+    (steps,) = [line for line in lines if line.startswith("learning_rate.total_steps ")]
+    assert steps.split(maxsplit=2)[1:] == ["128,729", "derived: 220000000 samples in the"]
