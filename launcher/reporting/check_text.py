@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from launcher.spec.checked import Checked, CheckedFile
 from launcher.spec.cluster import Cluster
 from launcher.spec.plan import BatchPlan, RunPlan
@@ -14,7 +16,7 @@ _WIDTH = len("unknown-memory")
 
 def good_lines(checked: Checked) -> list[str]:
     """One line for each file without an error: verdict, name, and what the batch comes to."""
-    return [_good(file) for file in checked.files if not file.count("error") and file.kind != "other"]
+    return [_good(file) for file in checked.files if _is_good(file)]
 
 
 def summary(checked: Checked) -> str:
@@ -49,12 +51,23 @@ def peak_words(plan: RunPlan) -> str:
     return peak if memory.usable_bytes is None else f"{peak.split()[0]} of {show_bytes(memory.usable_bytes)}"
 
 
+def _is_good(file: CheckedFile) -> bool:
+    """Whether nothing is wrong with it; with a recipe that has no plan something is, in another file."""
+    if file.kind == "other" or file.count("error"):
+        return False
+    return file.kind != "recipe" or file.plan is not None
+
+
 def _good(file: CheckedFile) -> str:
     if file.plan is not None:
         verdict = "plan only" if not _starts(file.plan) else file.plan.verdict
-        return f"{verdict:<{_WIDTH}}  {file.path}  {batch_words(file.plan)}"
+        return f"{verdict:<{_WIDTH}}  {_one_line(file.path)}  {batch_words(file.plan)}"
     words = "ok" if file.cluster is None else _machines(file.cluster)
-    return f"{file.kind:<{_WIDTH}}  {file.path}  {words}"
+    return f"{file.kind:<{_WIDTH}}  {_one_line(file.path)}  {words}"
+
+
+def _one_line(path: str) -> str:
+    return path if path.isprintable() else json.dumps(path)[1:-1]
 
 
 def _starts(plan: RunPlan) -> bool:

@@ -19,6 +19,10 @@ OPTIONS = {
         *("--explain", "--extrapolate", "--help", "--json", "--loss", "--noise-scale", "--reference-tokens"),
         *("--set", "--tokens", "-h", "RECIPE_OR_RUN"),
     ],
+    "check": [
+        *("--against", "--allow-moved", "--each-cluster", "--github", "--help", "--json", "--locked"),
+        *("--strict", "-h", "PATH"),
+    ],
     "completion": ["--help", "-h", "None"],
     "doctor": ["--collective", "--help", "--json", "--set", "-h", "RECIPE"],
     "engines": ["--help", "-h"],
