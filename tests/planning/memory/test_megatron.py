@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.planning.memory.counting import count_parameters
 from launcher.planning.memory.estimate import estimate_memory
 from launcher.planning.memory.kinds import KINDS
 from launcher.planning.memory.network import Network
@@ -217,3 +218,32 @@ def test_half_precision_copies_gradients_at_the_step_only():
     )
     assert with_copies["forward-end"] == without["forward-end"]
     assert with_copies["optimizer-step"] - without["optimizer-step"] == 4 * parameters
+
+
+def test_biases_follow_a_named_family():
+    """Llama has no biases under Megatron's kernels either, GPT-NeoX has all; without a name Megatron's own hold: all."""
+    network = replace(GPT, norm="rmsnorm", gated_mlp=True, activation="silu", position="rotary")
+    counts = {
+        name: count_parameters(replace(network, family=family, bias=bias)).total
+        for name, family, bias in (
+            ("llama", "llama", None),
+            ("without", None, False),
+            ("gpt_neox", "gpt_neox", None),
+            ("with", None, None),
+        )
+    }
+    assert counts["llama"] == counts["without"] < counts["with"] == counts["gpt_neox"]
+    heads_and_mlp = 3 * 512 + 512 + 2 * 2048 + 512
+    assert counts["with"] - counts["without"] == 12 * heads_and_mlp
+
+
+def test_context_ranks_share_what_the_data_loader_makes():
+    """Tokens and the causal mask of one micro-batch are cut along the context.
+
+    Source: NVIDIA/Megatron-LM@950aa435 megatron/core/utils.py:get_batch_on_this_cp_rank.
+    """
+    network = replace(GPT, dropout=0.0)
+    first, shared = (
+        KINDS["decoder"](network, replace(SETTING, layout=Layout(context=size)))[0].saved for size in (1, 4)
+    )
+    assert shared * 4 == first == 4 * (28 * 1024 + 1024 * 1024)
