@@ -115,6 +115,31 @@ PUBLISHED = [
         0.0,
         (335e6, 337e6),
     ),
+    # the same file, dgx1_8gpu_fp16
+    Published(
+        "bert-large/v100-sxm-16gb-1x8-lamb-phase-1",
+        65536,
+        8,
+        16,
+        512,
+        6e-3,
+        math.ceil(0.2843 * 7038),
+        7038,
+        0.0,
+        (335e6, 337e6),
+    ),
+    Published(
+        "bert-large/v100-sxm-16gb-1x8-lamb-phase-2",
+        32768,
+        8,
+        8,
+        512,
+        4e-3,
+        math.ceil(0.128 * 1563),
+        1563,
+        0.0,
+        (335e6, 337e6),
+    ),
     # Devlin et al. 2018, arXiv:1810.04805, appendix A.2; section 3: 110 M
     Published("bert-base/a100-sxm-40gb-1x8", 256, 8, 32, 1, 1e-4, 10_000, 1_000_000, 0.0, (109e6, 111e6)),
     # facebookresearch/fairseq@84c873d examples/roberta/config/pretraining/base.yaml; README: 125 M
@@ -125,6 +150,10 @@ PUBLISHED = [
     ),
     Published("t5-base/a100-sxm-40gb-1x8-fine-tuning", 128, 8, 16, 1, 0.001, 0, 2**18, 0.001, (215e6, 225e6)),
 ]
+
+
+TIGHT = {"bert-large/v100-sxm-16gb-1x8-lamb-phase-2"}
+"""Where the published micro-batch takes what the card has."""
 
 
 @cache
@@ -164,7 +193,7 @@ def test_the_plan_is_what_was_published(published):
     if published.parameters is not None:
         least, most = published.parameters
         assert least <= plan.model.num_parameters <= most
-    assert plan.verdict == "fits"
+    assert plan.verdict == ("tight" if published.recipe in TIGHT else "fits")
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_the_first_bert():
 
 
 def test_a_square():
-    """LARS: peak x (1 - (n - w) / (N - w))^2 behind the warmup (arXiv:1708.03888 section 6)."""
+    """LARS: peak x (1 - (n - w) / (N - w))^2 behind the warmup (arXiv:1708.03888)."""
     rates = planned(warmup="25 steps", decay="polynomial", decay_power=2.0, length="225 steps")
     assert [at_step(rates, step, 100) for step in (25, 75, 125, 225)] == about([1, 0.75**2, 0.5**2, 0])
 
