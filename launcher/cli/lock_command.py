@@ -132,7 +132,7 @@ def _old(path: str, new: Lock) -> Lock | None:
     foreign = ""
     try:
         old = read_lock(path)
-        if (old.recipe, old.cluster) == (new.recipe, new.cluster):
+        if old.recipe == new.recipe and (old.cluster is None) == (new.cluster is None):
             return old
         foreign = f"the lock of {old.recipe}{'' if old.cluster is None else f' for {old.cluster}'}"
     except LockError as error:

@@ -28,7 +28,8 @@ def markdown_lines(comparison: Comparison) -> list[str]:
     if said[_MOST:]:
         lines += _folded(f"{len(said) - _MOST} more", _table(said[_MOST:]))
     if keys:
-        rows = _table([key._replace(reason="") for key in keys])
+        rows = ["| key | before | after |", "|---|---|---|"]
+        rows += [f"| {_subject(key)} | {_code(key.before)} | {_code(key.after)} |" for key in keys]
         lines += _folded(f"{_many(len(keys), 'key')} of the recipe", rows)
     if problems:
         named = [f"- {_escaped(each.subject)}: {_code(each.reason)}" for each in problems]

@@ -10,15 +10,23 @@ from launcher.planning.comparing.comparing import Comparison, Moved
 from launcher.reporting.diff_values import share
 from launcher.reporting.rate_text import show_large
 
-__all__ = ["batch_reason", "length_reason", "memory_reason", "micro_reason", "rate_reason", "warmup_reason"]
+__all__ = [
+    "batch_reason",
+    "length_reason",
+    "memory_reason",
+    "micro_reason",
+    "rate_reason",
+    "verdict_reason",
+    "warmup_reason",
+]
 
 _FITS = ("fits", "tight")
 _CAUSES = (
-    ("batch.micro_batch_size", "micro-batch"),
-    ("batch.sequence_length", "sequence length"),
-    ("model.num_parameters", "model"),
+    ("batch.micro_batch_size", "larger micro-batch", "smaller micro-batch"),
+    ("batch.sequence_length", "longer sequences", "shorter sequences"),
+    ("model.num_parameters", "larger model", "smaller model"),
 )
-"""Numbers with which memory grows."""
+"""Numbers with which memory grows, and the words for more and for less."""
 _SETTINGS: Mapping[str, str] = {
     "layout.device": "device",
     "layout.zero_stage": "ZeRO stage",
@@ -37,7 +45,7 @@ _SETTINGS: Mapping[str, str] = {
     "loss.logits": "logits",
     "loss.kind": "loss",
     "launch.engine": "engine",
-    "layout.world_size": "ranks",
+    "layout.world_size": "number of ranks",
 }
 """Choices that memory depends on, strongest first."""
 
@@ -97,6 +105,15 @@ def rate_reason(moved: Moved, comparison: Comparison) -> str:
     return (
         f"from the reference {' and '.join(moved_keys).replace('_', ' ')}" if moved_keys else f"{rule} rule"
     )
+
+
+def verdict_reason(_: Moved, comparison: Comparison) -> str:
+    """`73.7 expected of 39.4 GiB`, where nothing else says it."""
+    facts = comparison.after.facts
+    peak, usable = facts.get("memory.peak_bytes"), facts.get("memory.usable_bytes")
+    if peak is None or usable is None or peak != comparison.before.facts.get("memory.peak_bytes"):
+        return ""
+    return f"{peak / 2**30:.1f} expected of {usable / 2**30:.1f} GiB"
 
 
 def memory_reason(moved: Moved, comparison: Comparison) -> str:
@@ -172,17 +189,17 @@ def _cause(moved: Moved, comparison: Comparison) -> str:
     """The first thing that memory grows with and that moved the same way; else a setting, else the largest part."""
     before, after = comparison.before.facts, comparison.after.facts
     grows = moved.after > moved.before
-    for path, name in _CAUSES:
+    for path, more, less in _CAUSES:
         first, second = before.get(path), after.get(path)
         if first is not None and second is not None and first != second and (second > first) == grows:
-            return f"from the {'larger' if grows else 'smaller'} {name}".replace(
-                "larger sequence", "longer sequence"
-            )
+            return f"from the {more if grows else less}"
     for path, name in _SETTINGS.items():
         if any(each.path == path or each.path.startswith(f"{path}.") for each in comparison.moved):
             return f"from the {name}"
-    if not comparison.before.is_whole:
+    if not comparison.plan_moved:
         return "the memory model counts otherwise"
+    if not comparison.before.is_whole:
+        return ""
     parts = {name: size for name, size in after.items() if name.startswith("memory.components.")}
     changes = {name: size - before.get(name, 0) for name, size in parts.items()}
     if not changes:

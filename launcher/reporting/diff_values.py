@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ from launcher.units import show_count, show_rate
 __all__ = ["pair", "share", "show_short", "show_value"]
 
 _LONGEST = 48
-_RATES = ("peak_learning_rate", "final_learning_rate", "reference_learning_rate", "start_learning_rate")
 _HIDDEN = (".env.", "launch.template.text", "launch.template.manifest")
 """Shown by name alone: a variable may hold a secret, a job file is a page."""
 
@@ -37,10 +37,12 @@ def show_value(path: str, value: Any) -> str:
         return "unset"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int) and path.startswith("memory."):
+        return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
     if isinstance(value, int):
         return show_short(value) if path.rpartition(".")[2] != "seed" else str(value)
     if isinstance(value, float):
-        return show_rate(value) if path.endswith(_RATES) else f"{value:.10g}"
+        return show_rate(value) if path.endswith("learning_rate") else f"{value:.10g}"
     if isinstance(value, list):
         return _cut(f"[{', '.join(show_value(path, item) for item in value)}]")
     return _cut(_line(str(value))) or '""'
@@ -58,7 +60,9 @@ def share(before: float, after: float) -> str:
     change = 100 * (after / before - 1)
     if abs(change) >= 1000:
         return f"x {after / before:.3g}"
-    return f"{change:+.1f} %" if abs(change) >= 0.05 else f"{change:+.1g} %"
+    if abs(change) < 0.05:
+        return f"{change:+.1g} %"
+    return f"{math.copysign(math.floor(10 * abs(change) + 0.5) / 10, change):+.1f} %"  # 6.25 is 6.3 to people
 
 
 def _middle(before: Sequence[Any], after: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:

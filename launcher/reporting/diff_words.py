@@ -12,6 +12,7 @@ from launcher.reporting.diff_reasons import (
     memory_reason,
     micro_reason,
     rate_reason,
+    verdict_reason,
     warmup_reason,
 )
 from launcher.reporting.diff_values import pair, share, show_short
@@ -20,6 +21,13 @@ from launcher.units import show_count
 __all__ = ["Sentence", "answer", "key_sentences", "problem_sentences", "sentences"]
 
 _MOST_STAGES = 6
+_WHO = {
+    "runtime": "the runtime",
+    "engine": "the engine",
+    "argument": "an argument",
+    "script-must": "the script",
+    None: "nobody",
+}
 _GIB = 2**30
 
 
@@ -57,6 +65,11 @@ _SUBJECTS: Mapping[str, str] = {
     "learning_rate.total_steps": "length",
     "data.total_samples": "length",
     "learning_rate.schedule.decay": "decay",
+    "learning_rate.schedule.decay_power": "power of the decay",
+    "learning_rate.schedule.decay_begin_samples": "begin of the decay",
+    "learning_rate.schedule.decay_end_samples": "end of the decay",
+    "learning_rate.schedule.decay_marks": "marks of the decay",
+    "learning_rate.schedule.decay_shares": "left behind the marks",
     "learning_rate.owner": "rate applied by",
     "model.num_parameters": "parameters",
     "layout.world_size": "ranks",
@@ -161,11 +174,16 @@ def _memory(subject: str, moved: Moved, comparison: Comparison) -> Sentence:
     unit, size, digits = ("GiB", _GIB, 1) if max(moved.before, moved.after) >= _GIB else ("MiB", 2**20, 0)
     before, after = f"{moved.before / size:.{digits}f}", f"{moved.after / size:.{digits}f}"
     if before == after:
-        before, after = f"{moved.before / size:.{digits + 3}f}", f"{moved.after / size:.{digits + 3}f}"
+        before, after = f"{moved.before / size:.{digits + 2}f}", f"{moved.after / size:.{digits + 2}f}"
     return Sentence(subject, before, f"{after} {unit}", memory_reason(moved, comparison), moved.path)
 
 
+def _verdict(subject: str, moved: Moved, comparison: Comparison) -> Sentence:
+    return Sentence(subject, moved.before, moved.after, verdict_reason(moved, comparison), moved.path)
+
+
 _SPECIAL: Mapping[str, Callable[[str, Moved, Comparison], Sentence]] = {
+    "verdict": _verdict,
     "batch.global_batch_size": _counted(batch_reason),
     "batch.sequence_length": _counted(batch_reason),
     "batch.tokens_per_step": _counted(batch_reason),
@@ -187,8 +205,9 @@ def _stage_sentences(moved: list[Moved], comparison: Comparison) -> list[Sentenc
     numbers = list(dict.fromkeys(int(each.path.split(".")[1]) for each in moved if each.path.count(".") > 1))
     said, quiet = [], []
     for number in sorted(numbers):
-        before, after = (_stage(side.facts, number) for side in (comparison.before, comparison.after))
-        if before != after:
+        words = [_stage(side.facts, number) for side in (comparison.before, comparison.after)]
+        if words[0] != words[1]:
+            before, after = _unequal(*words)
             said.append(Sentence(f"stage {number + 1}", before, after, "", f"stages.{number}"))
         else:
             quiet += [each for each in moved if each.path.startswith(f"stages.{number}.")]
@@ -200,21 +219,28 @@ def _stage_sentences(moved: list[Moved], comparison: Comparison) -> list[Sentenc
     return said
 
 
-def _stage(facts: Mapping[str, Any], number: int) -> str:
-    """`until 3840 samples, 16 x 64, 8 micro x 1 accumulation, from step 161`; `none` where there is no such stage."""
+def _unequal(before: list[str], after: list[str]) -> tuple[str, str]:
+    """What of a stage is not the same; all of one that is new or gone."""
+    if len(before) == len(after):
+        both = [(one, other) for one, other in zip(before, after, strict=True) if one != other]
+        before, after = [one for one, _ in both], [other for _, other in both]
+    return ", ".join(before), ", ".join(after)
+
+
+def _stage(facts: Mapping[str, Any], number: int) -> list[str]:
+    """`until 3840 samples`, `16 x 64`, `8 micro x 1`, `from step 161`; `none` where there is no such stage."""
     at = f"stages.{number}."
     size = facts.get(f"{at}batch.global_batch_size")
     if size is None:
-        return "none"
+        return ["none"]
     length = facts.get(f"{at}batch.sequence_length")
     until = facts.get(f"{at}until")
-    words = [
+    return [
         "to the end" if until is None else f"until {until}",
         show_short(size) if length is None else f"{show_short(size)} x {show_short(length)}",
         f"{facts[f'{at}batch.micro_batch_size']} micro x {facts[f'{at}batch.gradient_accumulation_steps']}",
         f"from step {show_count(facts[f'{at}first_step'])}",
     ]
-    return ", ".join(words)
 
 
 def _owners(moved: list[Moved]) -> list[Sentence]:
@@ -222,7 +248,7 @@ def _owners(moved: list[Moved]) -> list[Sentence]:
     if not moved:
         return []
     names = [
-        f"{each.path.removeprefix('applied_by.')} ({each.before or 'nobody'} -> {each.after or 'nobody'})"
+        f"{each.path.removeprefix('applied_by.')} ({_WHO.get(each.before)} -> {_WHO.get(each.after)})"
         for each in moved
     ]
     return [Sentence("carried out by", "", "", ", ".join(names), "applied_by")]

@@ -17,7 +17,7 @@ _CONSEQUENCES: Mapping[str, tuple[str, ...]] = {
     "batch.per_rank": ("batch.",),
     "learning_rate.scale": ("learning_rate.peak", "learning_rate.reference", "learning_rate.scaling_rule"),
     "learning_rate.batch_ratio": ("batch.global_batch_size", "batch.tokens", "learning_rate.reference"),
-    "learning_rate.reason": ("learning_rate.", "batch."),
+    "learning_rate.reason": ("learning_rate.", "batch.", "optimizer.name"),
     "learning_rate.curve": ("learning_rate.", "batch.", "stages.", "data.total_samples"),
     "learning_rate.schedule.peak_learning_rate": ("learning_rate.peak",),
     "learning_rate.schedule.start_learning_rate": ("learning_rate.peak", "learning_rate.reference"),
@@ -123,7 +123,7 @@ def compare(before: Side, after: Side) -> Comparison:
     moved = _told(everything)
     keys: tuple[Moved, ...] = ()
     if before.written is not None and after.written is not None:
-        keys = tuple(_moved(before.written, after.written))
+        keys = _without_sections(tuple(_moved(before.written, after.written)))
     semantics = before.semantics_hash != after.semantics_hash
     meant = _meant(before, after) if semantics else ()
     silent = not any(not _is_estimate(each.path) for each in moved) and not keys
@@ -155,6 +155,16 @@ def _moved(
         recorded = known is None or path in known or _is_locked_stage(path, known)
         if recorded and not _same(before.get(path), after.get(path)):
             yield Moved(path=path, before=before.get(path), after=after.get(path))
+
+
+def _without_sections(keys: tuple[Moved, ...]) -> tuple[Moved, ...]:
+    """Without `parallel: auto`, where the keys of a section stand instead of it or the other way round."""
+    return tuple(
+        each
+        for each in keys
+        if (each.before is not None and each.after is not None)
+        or not any(other.path.startswith(f"{each.path}.") for other in keys)
+    )
 
 
 def _is_locked_stage(path: str, known: frozenset[str]) -> bool:

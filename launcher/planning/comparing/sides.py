@@ -10,6 +10,7 @@ from launcher.errors import Problem
 from launcher.planning.comparing.locking import LOCKED_FACTS, meaning_parts, plan_parts
 from launcher.planning.hashes import hashed_plan
 from launcher.spec.lock import Lock
+from launcher.spec.parallel import Parallel
 from launcher.spec.plain import to_plain
 from launcher.spec.plan import RunPlan
 from launcher.spec.recipe import Recipe
@@ -63,7 +64,7 @@ def side_of_plan(plan: RunPlan, *, recipe: Recipe, name: str) -> Side:
         semantics_hash=plan.semantics_hash,
         plan_hash=plan.plan_hash,
         meant=flat(plan.meaning),
-        written=flat(to_plain(recipe)),
+        written=_written(recipe),
         problems=plan.problems,
     )
 
@@ -88,6 +89,13 @@ def side_of_lock(lock: Lock, *, name: str) -> Side:
         written=None,
         problems=None,
     )
+
+
+def _written(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's keys, defaults filled in; of `parallel` without them, since `auto` has none."""
+    defaults = flat(to_plain(Parallel()), "parallel")
+    written = flat(to_plain(recipe))
+    return {path: value for path, value in written.items() if path not in defaults or value != defaults[path]}
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:
