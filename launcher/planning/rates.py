@@ -197,7 +197,8 @@ def _final(schedule: SchedulePlan) -> float:
     if schedule.decay == "inverse-sqrt" and total is not None:
         return learning_rate_at(schedule=schedule, samples=total)
     passed = sum(total is None or mark < total for mark in schedule.decay_marks)
-    return schedule.final_learning_rate * (schedule.decay_shares[passed - 1] if passed else 1.0)
+    share = schedule.decay_shares[passed - 1] if passed else 1.0
+    return _as_written(schedule.final_learning_rate, share)
 
 
 def _corners(schedule: SchedulePlan) -> tuple[Fraction, ...]:

@@ -72,7 +72,7 @@ def test_resnet_50_in_an_hour(batch, peak):
     assert rates.peak_learning_rate == about(peak)
     assert at == about([peak, peak, peak / 10, peak / 100, peak / 1000])
     assert behind == about([peak / 10, peak / 100, peak / 1000])
-    assert rates.final_learning_rate == about(peak / 1000)
+    assert rates.final_learning_rate == {0.1: 1e-4, 3.2: 3.2e-3}[peak]
     assert rates.schedule.decay_shares == (0.1, 0.01, 0.001)
 
 
