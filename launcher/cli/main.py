@@ -16,6 +16,7 @@ from launcher.errors import LauncherError
 __all__ = ["COMMANDS", "build_parser", "main"]
 
 COMMANDS = (
+    "init",
     "plan",
     "check",
     "render",
@@ -27,6 +28,7 @@ COMMANDS = (
     "stop",
     "doctor",
     "advise",
+    "data",
     "trace",
     "sharpness",
     "probe",
@@ -70,7 +72,7 @@ def main(
     if "_ARGCOMPLETE" in around.environ:  # the shell asks what TAB may complete
         _complete(around)
     try:
-        arguments = build_parser(words[0] if words else None).parse_args(words)
+        arguments = build_parser(words[0] if words else None).parse_args(_own(words))
         code = _run(arguments, around)
         around.stdout.flush()
     except SystemExit as leaving:  # argparse has said what is wrong, or printed its help
@@ -111,6 +113,11 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         module.add_arguments(options)
         options.set_defaults(run=module.run)
     return parser
+
+
+def _own(words: Sequence[str]) -> Sequence[str]:
+    """Without the command line of another tool that `init` is given behind `--`: none of its words is an option."""
+    return words[: words.index("--")] if words[:1] == ["init"] and "--" in words else words
 
 
 def _run(arguments: argparse.Namespace, around: Surroundings) -> int:

@@ -7,6 +7,18 @@ from launcher.errors.code_info import CodeInfo
 __all__ = ["RECIPE_CODES"]
 
 RECIPE_CODES: dict[str, CodeInfo] = {
+    "bad-lengths": CodeInfo(
+        "a file of sequence lengths has a line, or an item, that is no length in tokens",
+        "one whole number a line, or `length count`; put a header behind a `#`",
+    ),
+    "lengths-disagree": CodeInfo(
+        "the recipe's `data` says something else than the file of its sequence lengths",
+        "write what `batchwright data` counts, or name the file of this recipe's data",
+    ),
+    "no-sequences": CodeInfo(
+        "lengths of samples were given for a recipe without sequence_length",
+        "write sequence_length; images and rows of a table have none",
+    ),
     "nothing-to-check": CodeInfo(
         "no file below the named folders looks like a recipe",
         "name the folder that holds recipes, or a file, which is checked whatever it looks like",
@@ -58,15 +70,40 @@ RECIPE_CODES: dict[str, CodeInfo] = {
         "write `cluster:`, or name one: `batchwright lock RECIPE --cluster NAME`",
     ),
     "not-a-lock": CodeInfo(
-        "the file that the lock would be written to holds something else", "move it away, or rename the recipe"
+        "the file that the lock would be written to holds something else",
+        "move it away, or rename the recipe",
     ),
     "unknown-revision": CodeInfo(
-        "git knows no commit of that name; a shallow clone holds few of them", "fetch it, or fetch the whole history"
+        "git knows no commit of that name; a shallow clone holds few of them",
+        "fetch it, or fetch the whole history",
     ),
     "no-repository": CodeInfo(
         "there is no git, or no git repository here", "run it inside the repository that the revision is of"
     ),
     "not-in-revision": CodeInfo(
         "the revision has no such file", "paths of `REV:path` count from the top of the repository"
+    ),
+    # begun from other tools' files
+    "source-unknown": CodeInfo(
+        "`batchwright init` does not know what kind of file it was given",
+        "name a config.json, a DeepSpeed JSON, an Accelerate file, TrainingArguments, or a script with a command line",
+    ),
+    "source-not-json": CodeInfo(
+        "a file that begins like JSON is none",
+        "the place named is where the reader gave up; look before it too",
+    ),
+    "source-binary": CodeInfo(
+        "a pickle or another binary file: a pickle is a program, and reading it would run it",
+        "print what it holds as JSON, if you trust it, and name that",
+    ),
+    "sources-disagree": CodeInfo(
+        "two files, or two numbers of one, say different things about one key; none of them is chosen",
+        "leave out the one that does not belong to this run, or make them agree",
+    ),
+    "several-launches": CodeInfo(
+        "a script starts more than one training", "give the words of one of them behind `--`"
+    ),
+    "already-a-recipe": CodeInfo(
+        "the file is a recipe or a plan of Batchwright's, not one of another tool", "copy it"
     ),
 }
