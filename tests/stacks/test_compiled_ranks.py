@@ -61,6 +61,14 @@ CASES = {
         "script:transformers",
         {"decay": "wsd", "decay_length": "8 steps", "decay_shape": "sqrt"},
     ),
+    "warmup_stable_decay, cosine, early": (
+        "script",
+        "script:transformers",
+        {"decay": "wsd", "decay_length": "8 steps", "decay_shape": "cosine", "decay_ends": "80 %"},
+    ),
+    "polynomial, power 2": ("script", "script:transformers", {"decay": "polynomial", "decay_power": 2.0}),
+    "inverse_sqrt": ("script", "script:transformers", {"decay": "inverse-sqrt"}),
+    "cosine, early (refused)": ("script", "script:transformers", {"decay": "cosine", "decay_ends": "80 %"}),
     "cosine_with_restarts (refused)": (
         "script",
         "script:transformers",
@@ -74,6 +82,11 @@ CASES = {
         "prepared",
         "script:accelerate",
         {"decay": "cosine", "final_learning_rate_ratio": 0.1},
+    ),
+    "prepared inverse_sqrt": (
+        "prepared",
+        "script:accelerate",
+        {"decay": "inverse-sqrt", "decay_length": "9 steps"},
     ),
     "prepared constant": ("prepared", "script:accelerate", {"decay": "constant"}),
     "prepared wsd": ("prepared", "script:accelerate", {"decay": "wsd", "decay_length": "8 steps"}),
