@@ -19,7 +19,7 @@ DESCRIPTION = """\
 Load, plan and render every recipe below the paths, and check cluster files and catalog rows by themselves. Every
 problem of every file is printed at once, each with its line and column. Starts nothing, writes nothing.
 Of a folder those YAML files count that look like recipes, files in a folder `clusters`, and catalog/devices.yaml and
-catalog/models.yaml; hidden folders are passed over. A file that is named is checked whatever it looks like.
+catalog/models.yaml; what is hidden is passed over. A file that is named is checked whatever it looks like.
 Exit code: 0 when all is well, 1 with problems. A recipe that does not fit is a problem, unless its lock approves it."""
 EXAMPLE = """\
 examples:

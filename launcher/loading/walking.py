@@ -64,7 +64,7 @@ class _Seen:
 
 
 def find_files(paths: Sequence[str]) -> Walk:
-    """Files that are named, and those of folders that look like ours; hidden folders are passed over.
+    """Files that are named, and those of folders that look like ours; what is hidden is passed over.
 
     A link to a folder is followed where it leads out of all that is named; what lies inside is found without it.
     """
@@ -110,9 +110,10 @@ def _walk_folder(folder: str, walk: Walk, seen: _Seen, *, linked: bool = False) 
         walk.problems.append(_unreadable(folder, error))
         return
     for path in inner:
+        if path.name.startswith("."):
+            continue
         if path.is_dir():
-            if not path.name.startswith("."):
-                _walk_folder(str(path), walk, seen, linked=linked or path.is_symlink())
+            _walk_folder(str(path), walk, seen, linked=linked or path.is_symlink())
         elif path.name.endswith(_YAML) and (path.is_file() or path.is_symlink()) and seen.is_new(str(path)):
             _take_found(str(path), walk)
 

@@ -73,6 +73,7 @@ def test_places_tell_clusters_and_catalogs(folder):
             "catalog__devices.yaml": DEVICES,
             "catalog__books.yaml": DEVICES,
             ".hidden__c.yaml": GOOD,
+            ".d.yaml": GOOD,
             "a.plan.json": "{}",
             "notes.txt": GOOD,
         },
