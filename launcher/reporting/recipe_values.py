@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, cast
 
 from launcher.spec.recipe import Recipe
 from launcher.spec.shapes import Key, section_of
@@ -25,7 +25,7 @@ def recipe_values(recipe: Recipe) -> dict[str, Any]:
 
 def _section(value: Any, prefix: str, filled: set[str]) -> dict[str, Any]:
     found = {}
-    for key in section_of(type(value)).keys:
+    for key in section_of(cast("type", type(value))).keys:
         path = f"{prefix}{key.name}"
         written = getattr(value, key.name)
         if path not in filled and not _is_default(key, written):

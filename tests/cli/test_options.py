@@ -47,7 +47,7 @@ OPTIONS = {
         ),
         *("--resume", "--run-dir", "--set", "--stage", "-h", "RECIPE"),
     ],
-    "schema": ["--catalog", "--help", "-h"],
+    "schema": ["--catalog", "--cluster", "--help", "-h"],
     "selftest": ["--help", "--json", "--set", "-h", "RECIPE"],
     "sharpness": [
         *(

@@ -10,6 +10,8 @@ from launcher.spec.bundle import RUN_DIR
 from launcher.spec.plan import LayoutPlan, RunPlan
 
 __all__ = [
+    "OWNED",
+    "OWNED_PREFIXES",
     "VISIBLE_DEVICES",
     "deepspeed_accelerator",
     "environment",
@@ -27,7 +29,7 @@ VISIBLE_DEVICES = {
 _RANKS = "write cluster.nodes and cluster.devices_per_node"
 _DEVICES = "write cluster.devices"
 # variables the plan owns -> what to write instead
-_OWNED = {
+OWNED = {
     "LAUNCHER_PLAN": "leave it out",
     "BATCHWRIGHT_RUN": "leave it out",
     "BATCHWRIGHT_PLAN_HASH": "leave it out",
@@ -52,7 +54,7 @@ _OWNED = {
     "DS_ENV_FILE": "write launch.env",
 }
 # torchrun reads each of its options from PET_OPTION, Accelerate's FSDP plugin from FSDP_KEY
-_OWNED_PREFIXES = {"PET_": "write launch.native.argv", "FSDP_": "write launch.native.accelerate"}
+OWNED_PREFIXES = {"PET_": "write launch.native.argv", "FSDP_": "write launch.native.accelerate"}
 
 
 def environment(
@@ -89,7 +91,7 @@ def environment_problems(plan: RunPlan, values: Mapping[str, str | None]) -> tup
     found: list[Problem] = []
     for name, text in plan.launch.env.items():
         path = f"launch.env.{name}"
-        cure = _OWNED.get(name) or next((c for p, c in _OWNED_PREFIXES.items() if name.startswith(p)), "")
+        cure = OWNED.get(name) or next((c for p, c in OWNED_PREFIXES.items() if name.startswith(p)), "")
         if cure:
             found.append(
                 Problem(

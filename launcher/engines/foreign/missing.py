@@ -1,0 +1,98 @@
+"""What none of the files says: every key of a recipe that a plan depends on and that no source settles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from launcher.spec.begun import UNWRITTEN, Carried, Missing
+from launcher.spec.recipe import Recipe
+from launcher.spec.shapes import EitherShape, Key, SectionShape, Shape, section_of
+
+__all__ = ["missing_keys"]
+
+_NO_PART_OF_A_PLAN = frozenset(
+    {
+        "schema", "data.paths", "launch.workdir", "launch.restarts", "cluster.hostfile", "cluster.interconnect",
+        "cluster.time_limit", "cluster.price_per_device_hour", "cluster.power_watts", "cluster.checkpoint_bandwidth",
+        "cluster.groups",
+    }
+)  # fmt: skip
+"""Keys without which every number of a plan is the same."""
+_WITH = {
+    "global_batch_size": ("global_batch_tokens",),
+    "micro_batch_size": ("cluster.reserve", "cluster.host_memory"),
+    "launch.script": ("launch.module",),
+    "launch.module": ("launch.script",),
+    "cluster.devices": ("cluster.devices_per_node",),
+    "cluster.devices_per_node": (),
+}
+"""Keys that are settled by another one."""
+_OF_A_STAGE = ("micro_batch_size", "gradient_accumulation_steps")
+_IMAGES = ("vit", "resnet", "mlp")
+_WHY = {
+    "global_batch_size": "sequences per optimizer step",
+    "sequence_length": "tokens per sequence",
+    "hidden_size": "width of the model; a config.json has it, and so has model.preset",
+    "cluster": "the machines; this one is taken",
+    "cluster.device": "which device; no launcher says it",
+    "launch.script": "what is trained",
+    "name": "the file's name is taken",
+}
+_DEFAULT = "the default stands until it is written"
+
+
+def missing_keys(facts: Mapping[str, Carried]) -> tuple[Missing, ...]:
+    """In the order of a recipe; a section of which nothing is known is one entry. What a plan needs is marked."""
+    known = {path for path, fact in facts.items() if not fact.unsure and not path.startswith("@")}
+    unsure = {path: fact for path, fact in facts.items() if fact.unsure}
+    known |= {other for path in {*known, *unsure} for other in _WITH.get(path, ())}
+    found = list(_below(section_of(Recipe), "", known, unsure))
+    listed = {each.path for each in found}
+    inner = [
+        Missing(path, fact.unsure, instead_of=fact.instead_of)
+        for path, fact in unsure.items()
+        if path not in listed and not any(path.startswith(f"{each}.") for each in listed)
+    ]
+    return tuple(_with_needs((*found, *inner), facts))
+
+
+def _below(
+    section: SectionShape, prefix: str, known: set[str], unsure: Mapping[str, Carried]
+) -> Iterator[Missing]:
+    for key in section.keys:
+        path = f"{prefix}{key.name}"
+        if path in _NO_PART_OF_A_PLAN or any(path == each or path.startswith(f"{each}.") for each in known):
+            continue
+        if path in unsure:
+            yield Missing(path, unsure[path].unsure, instead_of=unsure[path].instead_of)
+            continue
+        inner = _section(key)
+        touched = any(each.startswith(f"{path}.") for each in {*known, *unsure})
+        if inner is not None and touched:
+            yield from _below(inner, f"{path}.", known, unsure)
+        elif not touched:
+            yield Missing(path, _WHY.get(path, _DEFAULT))
+
+
+def _section(key: Key) -> SectionShape | None:
+    shape: Shape = key.shape
+    options = shape.options if isinstance(shape, EitherShape) else (shape,)
+    return next((option for option in options if isinstance(option, SectionShape)), None)
+
+
+def _with_needs(found: tuple[Missing, ...], facts: Mapping[str, Carried]) -> Iterator[Missing]:
+    kind = facts["model.kind"].value if "model.kind" in facts else "decoder"
+    needed = {"global_batch_size", "hidden_size", "sequence_length"}
+    if kind in _IMAGES:
+        needed.discard("sequence_length")
+    for each in found:
+        written = each.path in facts and facts[each.path].value is not UNWRITTEN
+        if each.path == "sequence_length" and kind in _IMAGES:
+            continue
+        if each.path == "stages" and "@ours" in facts:
+            of_stage = tuple(path for path in _OF_A_STAGE if path in facts)
+            yield each._replace(
+                why="these are the numbers of the first one, if there are any", instead_of=of_stage
+            )
+            continue
+        yield each._replace(needed=each.path in needed and not written)

@@ -1,0 +1,227 @@
+"""A bundle without its plan and recipe: what init brings back, what it says is missing, and the plan of both."""
+
+import pytest
+from round_trips import ENVIRON, begun, planned, rendered, with_the_missing
+
+from launcher.api import plan
+
+BASE = {
+    "schema": 1,
+    "name": "sample",
+    "global_batch_size": 48,
+    "sequence_length": 128,
+    "hidden_size": 128,
+    "model": {"num_layers": 2, "num_attention_heads": 2, "vocab_size": 512},
+    "optimizer": {
+        "learning_rate": 0.0003,
+        "weight_decay": 0.1,
+        "gradient_clipping": 1.0,
+        "betas": [0.9, 0.95],
+    },
+    "schedule": {
+        "warmup": "10 steps",
+        "decay": "cosine",
+        "length": "100 steps",
+        "final_learning_rate_ratio": 0.1,
+    },
+    "cluster": {"nodes": 1, "devices_per_node": 2, "device": "cpu"},
+    "launch": {"script": "train.py", "args": ["--data", "shards", "--lr", "{peak_learning_rate}"]},
+    "seed": 7,
+}
+GPU = {"nodes": 1, "devices_per_node": 2, "device": "a100-sxm-40gb"}
+
+
+def recipe(**changes):
+    """BASE with sections changed key by key."""
+    values = {**BASE}
+    for key, value in changes.items():
+        old = values.get(key)
+        values[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+    return values
+
+
+def zero(stage, **more):
+    return {"data": {"strategy": "zero", "stage": stage, **more}}
+
+
+def fsdp(stage, version, **more):
+    return {"data": {"strategy": "fsdp", "stage": stage, "version": version, **more}}
+
+
+OWNED = {"owner": "engine"}
+LONG = {"length": "96K samples", "warmup_shape": "log"}
+CASES = {
+    "torchrun-cpu": recipe(),
+    "torchrun-gpu": recipe(cluster={**GPU, "nodes": 4}, precision="bf16"),
+    "torchrun-port": recipe(launch={"network": {"port": 6000}}),
+    "torchrun-far-port": recipe(
+        cluster={**GPU, "nodes": 2}, launch={"network": {"port": 6000, "main_address": "10.0.0.7"}}
+    ),
+    "torchrun-devices": recipe(cluster={"devices_per_node": 2, "devices": [2, 3], "device": "a100-sxm-40gb"}),
+    "torchrun-odd-words": recipe(
+        launch={
+            "args": [
+                "--json",
+                '{{"a": 1}}',
+                "it's",
+                "$(id)",
+                "",
+                "--",
+                "-x",
+                "a\nb",
+                "{run_dir}/out",
+                "{seed}",
+            ],
+            "env": {"NOTE": 'say "x" $HOME', "STEPS": "{total_steps}", "EMPTY": "", "A": "b=c"},
+            "python": "/opt/py/bin/python3",
+        }
+    ),
+    "torchrun-module-runtime": recipe(
+        launch={
+            "script": None,
+            "module": "package.train",
+            "runtime": True,
+            "native": {"argv": ["--tee", "3"]},
+        },
+        global_batch_size=45,
+    ),
+    "torchrun-reference": recipe(
+        optimizer={"learning_rate": None, "reference_learning_rate": 0.001, "reference_batch_size": 12}
+    ),
+    "deepspeed-cpu": recipe(launch={"engine": "deepspeed"}),
+    "deepspeed-idle": recipe(launch={"engine": "deepspeed", "runtime": True}, global_batch_size=45),
+    "deepspeed-stage-0": recipe(launch={"engine": "deepspeed"}, parallel=zero(0)),
+    "deepspeed-zero3-bf16": recipe(
+        launch={"engine": "deepspeed"}, cluster={**GPU, "nodes": 2}, parallel=zero(3), precision="bf16"
+    ),
+    "deepspeed-zero2-fp16-offload": recipe(
+        launch={"engine": "deepspeed"},
+        cluster=GPU,
+        parallel=zero(2, offload="optimizer"),
+        precision={"compute": "fp16", "loss_scale": {"initial": 1024.0}, "reduce_dtype": "fp16"},
+        optimizer={"gradient_clipping": None, **OWNED},
+    ),
+    "deepspeed-static-scale": recipe(
+        launch={"engine": "deepspeed"},
+        cluster={**GPU, "devices": [4, 5]},
+        parallel=zero(3, offload="parameters"),
+        precision={"compute": "fp16", "loss_scale": {"static": 128.0}, "gradient_dtype": "fp16"},
+    ),
+    "deepspeed-native": recipe(
+        launch={
+            "engine": "deepspeed",
+            "native": {
+                "deepspeed": {
+                    "aio": {"queue_depth": 8},
+                    "zero_optimization": {"round_robin_gradients": True},
+                },
+                "argv": ["--enable_each_rank_log", "logs"],
+            },
+        },
+        cluster=GPU,
+        parallel=zero(1),
+    ),
+    "deepspeed-cosine": recipe(
+        launch={"engine": "deepspeed"},
+        optimizer=OWNED,
+        schedule={"owner": "engine:WarmupCosineLR", "warmup": "100 steps", **LONG},
+        parallel=zero(1),
+    ),
+    "deepspeed-linear": recipe(
+        launch={"engine": "deepspeed"},
+        optimizer={**OWNED, "name": "adam", "betas": None, "weight_decay": 0.0},
+        schedule={"owner": "engine:WarmupDecayLR", "decay": "linear", "final_learning_rate_ratio": 0.0},
+    ),
+    "deepspeed-constant-no-warmup": recipe(
+        launch={"engine": "deepspeed"},
+        optimizer={**OWNED, "name": "sgd", "betas": None, "momentum": 0.9, "nesterov": True},
+        schedule={
+            "owner": "engine:WarmupLR",
+            "decay": "constant",
+            "final_learning_rate_ratio": 0.0,
+            "warmup": None,
+        },
+    ),
+    "accelerate-cpu": recipe(launch={"engine": "accelerate"}),
+    "accelerate-autocast-off": recipe(
+        launch={"engine": "accelerate"}, cluster=GPU, precision={"compute": "bf16", "autocast": False}
+    ),
+    "accelerate-ddp-fp16": recipe(
+        launch={"engine": "accelerate", "native": {"accelerate": {"enable_cpu_affinity": True}}},
+        cluster={**GPU, "nodes": 2, "cpus_per_node": 16},
+        precision="fp16",
+    ),
+    "accelerate-fsdp2": recipe(
+        launch={"engine": "accelerate"},
+        cluster=GPU,
+        parallel=fsdp(3, 2, offload="parameters"),
+        precision="bf16",
+    ),
+    "accelerate-fsdp1": recipe(
+        launch={
+            "engine": "accelerate",
+            "native": {"accelerate": {"fsdp_config": {"fsdp_use_orig_params": False}}},
+        },
+        cluster={**GPU, "nodes": 2},
+        parallel=fsdp(2, 1),
+        precision="bf16",
+    ),
+    "accelerate-zero3": recipe(
+        launch={"engine": "accelerate", "args": ["--config", "{deepspeed_config}", "{accelerate_config}"]},
+        cluster={**GPU, "nodes": 2},
+        parallel=zero(3),
+        precision="bf16",
+    ),
+    "accelerate-zero2-cosine": recipe(
+        launch={"engine": "accelerate"},
+        cluster=GPU,
+        parallel=zero(2),
+        optimizer=OWNED,
+        schedule={"owner": "engine:WarmupCosineLR", "warmup": "10 %", **LONG},
+    ),
+    "tensor-parallel": recipe(
+        launch={"engine": "deepspeed", "script_applies": ["tensor"]},
+        cluster={**GPU, "devices_per_node": 4},
+        parallel={"tensor": 2, **zero(1)},
+    ),
+    "setup": recipe(launch={"setup": [["module", "load", "cuda/12.8"]]}, cluster=GPU),
+    "ramp": recipe(
+        launch={"engine": "torchrun", "runtime": True},
+        stages=[{"until": "480 samples", "global_batch_size": 24}, {"global_batch_size": 48}],
+    ),
+    "ramp-deepspeed": recipe(
+        launch={"engine": "deepspeed", "runtime": True},
+        stages=[{"until": "480 samples", "global_batch_size": 24}, {"global_batch_size": 48}],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("kept", ["bundle.json", "run.sh"])
+def test_a_bundle_and_what_is_missing_make_the_plan_again(case, kept, tmp_path):
+    """From the engine's files with our list of commands, or with the printed line alone: the same plan_hash."""
+    original, line = rendered(CASES[case], tmp_path / "bundle")
+    if kept == "run.sh":
+        (tmp_path / "bundle" / "bundle.json").unlink()
+        (tmp_path / "bundle" / "run.sh").write_text(f"#!/bin/bash\n{line}")
+    found = begun(tmp_path / "bundle")
+    again = planned(with_the_missing(found, original), tmp_path)
+    before = plan(original, environ=ENVIRON)
+    assert found["rendered_plan_hash"] == before.plan_hash
+    assert again.plan_hash == before.plan_hash, differences(before, again)
+
+
+def differences(before, again):
+    """For the one who has to find out why."""
+    left, right = before.to_dict(), again.to_dict()
+    return {
+        f"{block}.{key}": (value, right[block][key])
+        for block in left
+        if isinstance(left[block], dict) and block not in {"origins", "memory"}
+        for key, value in left[block].items()
+        if right[block] is not None and value != right[block].get(key)
+    } | {
+        key: (left[key], right[key])
+        for key in left
+        if not isinstance(left[key], dict | list) and left[key] != right[key]
+    }
