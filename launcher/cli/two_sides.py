@@ -71,18 +71,18 @@ def lock_and_now(text: str, *, into: str, environ: Mapping[str, str]) -> tuple[P
     from launcher.loading.locks import LockError, read_lock
 
     place = find_place(text, into=into, environ=environ)
-    if place.names:
-        here = os.path.relpath(place.path, into)
-        return place, Place(here, _from_top(here, environ), {})
+    here = _from_top(os.path.relpath(place.path, into), environ) if place.names else text
     if place.is_lock:
         try:
             lock = read_lock(place.path)
         except LockError as error:
             raise RecipeError(
-                [Problem(code=error.code, where=text, message=str(error), hint=error.hint)]
+                [Problem(code=error.code, where=place.name, message=str(error), hint=error.hint)]
             ) from None
-        recipe = str(Path(text).parent / lock.recipe)
+        recipe = str(Path(here).parent / lock.recipe)
         return place, Place(recipe, recipe, {}, lock.cluster)
+    if place.names:
+        return place, Place(here, here, {})
     path = lock_path(text)
     if os.path.lexists(text) and not os.path.lexists(path):
         problem = Problem(

@@ -23,6 +23,7 @@ _BESIDE = ("clusters", "recipes/clusters", "catalog", "recipes/catalog")
 """Folders that a recipe finds by name, beside it and beside every folder above it."""
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY")
 _SEPARATORS = re.compile(r"[\s,\[\]{}]+")
+_QUOTED = re.compile(r"""\"([^"]*)\"|'([^']*)'""")
 _LINK = "120000"
 
 
@@ -102,9 +103,8 @@ class Revision:
         found = set()
         for text in texts:
             for line in text.splitlines():
-                values = [line.partition(": ")[2].partition(" #")[0].strip(), *_SEPARATORS.split(line)]
-                for value in values:
-                    name = posixpath.normpath(posixpath.join(folder, value.strip("\"'")))
+                for value in _values(line):
+                    name = posixpath.normpath(posixpath.join(folder, value))
                     if value and not name.startswith("..") and self._resolved(name) is not None:
                         found.add(name)
         return found
@@ -164,6 +164,14 @@ class _Git:
                 found[name] = said[at : at + int(words[2])]
                 at += int(words[2]) + 1
         return found
+
+
+def _values(line: str) -> Iterable[str]:
+    """What may be a path in a line of YAML: words, all that is in quotes, and all after a colon."""
+    yield from (part.strip("\"'") for part in _SEPARATORS.split(line))
+    yield from (one or other for one, other in _QUOTED.findall(line))
+    for rest in line.split(": ")[1:]:
+        yield rest.partition(" #")[0].partition(", ")[0].strip(" ]}\"'")
 
 
 def split_revision(text: str) -> tuple[str, str] | None:
