@@ -16,8 +16,8 @@ def annotation(problem: Problem, *, file: str, line: int, column: int) -> str:
 
     Source: escapes of actions/toolkit packages/core/src/command.ts, escapeData and escapeProperty.
     """
-    at = {"file": file, "line": line, "col": column} if file else {}
-    places: dict[str, str | int] = {**at, "title": problem.code}
+    at: dict[str, str | int] = {"file": file, "line": line, "col": column} if file else {}
+    places = {**at, "title": problem.code}
     properties = ",".join(
         f"{name}={_escaped(str(value), _IN_PROPERTIES)}" for name, value in places.items() if value
     )
