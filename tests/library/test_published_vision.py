@@ -48,6 +48,19 @@ PUBLISHED = [
         3.2e-3,
         None,
     ),
+    # NVIDIA/DeepLearningExamples@097c7ff PyTorch/Classification/ConvNets/configs.yml, resnet50, DGX1V, AMP
+    Published(
+        "resnet-50/v100-sxm-16gb-1x8-batch-2048",
+        2048,
+        8,
+        256,
+        1,
+        2.048,
+        -(-8 * IMAGES // 2048),
+        -(-250 * IMAGES // 2048),
+        0.0,
+        None,
+    ),
     # mlcommons/logging@7bbf792 rcp_checker/training_4.0.0/rcps_resnet.json, resnet_ref_32768
     Published(
         "resnet-50/a100-sxm-40gb-32x8-batch-32768",
@@ -144,6 +157,19 @@ PUBLISHED = [
     Published("bert-base/a100-sxm-40gb-1x8", 256, 8, 32, 1, 1e-4, 10_000, 1_000_000, 0.0, (109e6, 111e6)),
     # facebookresearch/fairseq@84c873d examples/roberta/config/pretraining/base.yaml; README: 125 M
     Published("roberta-base/v100-sxm-32gb-1x8", 2048, 8, 16, 16, 5e-4, 10_000, 125_000, 0.0, (124e6, 126e6)),
+    # Vaswani et al. 2017, arXiv:1706.03762, sections 5.1 to 5.3, Table 3: 65 M; some 50,000 tokens, here 1,000 pairs
+    Published(
+        "transformer-base/p100-sxm-16gb-1x8",
+        1000,
+        8,
+        125,
+        1,
+        (512 * 4000) ** -0.5,
+        4000,
+        100_000,
+        (512 * 100_000) ** -0.5,
+        (62e6, 66e6),
+    ),
     # Raffel et al. 2019, arXiv:1910.10683, section 3.1.2; section 3.1.1: about 220 M
     Published(
         "t5-base/a100-sxm-40gb-1x8", 128, 8, 16, 1, 0.01, 0, 2**19, 1 / math.sqrt(2**19), (215e6, 225e6)
@@ -152,7 +178,7 @@ PUBLISHED = [
 ]
 
 
-TIGHT = {"bert-large/v100-sxm-16gb-1x8-lamb-phase-2"}
+TIGHT = {"bert-large/v100-sxm-16gb-1x8-lamb-phase-2", "resnet-50/v100-sxm-16gb-1x8-batch-2048"}
 """Where the published micro-batch takes what the card has."""
 
 
@@ -204,6 +230,7 @@ def test_the_plan_is_what_was_published(published):
         ("bert-base/a100-sxm-40gb-1x8", 256 * 512),
         ("roberta-base/v100-sxm-32gb-1x8", 2048 * 512),
         ("t5-base/a100-sxm-40gb-1x8", 2**16 + 128 * 114),
+        ("transformer-base/p100-sxm-16gb-1x8", 50_000),
         ("resnet-50/p100-sxm-16gb-32x8-batch-8192", None),
     ],
 )
@@ -272,6 +299,13 @@ def test_t5s_rate():
     """1 / sqrt(max(n, 10,000)) at every power of two (arXiv:1910.10683 section 3.1.2)."""
     for power in range(20):
         assert rate("t5-base/a100-sxm-40gb-1x8", 2**power) == about(1 / math.sqrt(max(2**power, 10_000)))
+
+
+def test_the_first_transformers_rate():
+    """d^-0.5 x min(n^-0.5, n x w^-1.5) at every power of two (arXiv:1706.03762 equation 3)."""
+    for step in (2**power for power in range(17)):
+        expected = 512**-0.5 * min(step**-0.5, step * 4000**-1.5)
+        assert rate("transformer-base/p100-sxm-16gb-1x8", step) == about(expected)
 
 
 def test_robertas_rate_is_its_tables():
