@@ -130,6 +130,8 @@ def _waves(recipe: Recipe, model: ModelPlan, batch: BatchPlan, layout: LayoutPla
         return
     tokens = batch.micro_batch_size * (batch.sequence_length or 1) // layout.context_parallel_size
     columns = inner // layout.tensor_parallel_size
+    if not tokens or not columns:  # more ranks than there is to share, which is refused elsewhere
+        return
     found = waves_of(rows=tokens, columns=columns, multiprocessors=multiprocessors)
     if found.idle < _LEAST_IDLE or batch.sequence_length is None:
         return

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_of import codes, only, plan_of
+from plan_of import codes, errors, only, plan_of, refusal_of
 
 from launcher.catalog.devices import DEVICES
 from launcher.planning.granularity.remarks import MEASURED, groups_of
@@ -174,3 +174,17 @@ def test_every_kind_can_be_asked(kind):
         micro_batch_size=16,
     )
     assert bool(notes(plan)) == (kind not in {"resnet", "module"})
+
+
+def test_more_ranks_than_tokens():
+    """7 tokens over 16 context ranks are refused, and no wave is counted of none."""
+    refusal = refusal_of(
+        device="h100-sxm-80gb",
+        devices=16,
+        sequence_length=7,
+        parallel=Parallel(context=16),
+        launch=Launch(script_applies=("context",)),
+        micro_batch_size=1,
+        global_batch_size=1,
+    )
+    assert errors(refusal) == ["parallel-not-dividing"]
