@@ -29,6 +29,11 @@ class Judged(NamedTuple):
     has_moved: bool = False
     """Whether what training means has."""
 
+    @property
+    def notes(self) -> tuple[Problem, ...]:
+        """Those that are no fault, and are still to be read."""
+        return tuple(problem for problem in self.problems if problem.severity == "note")
+
 
 class Now(NamedTuple):
     """The plan to compare with a lock, at the lock's own micro-batches where the recipe leaves them open."""
@@ -70,11 +75,14 @@ def judge(lock: Lock, *, recipe: str, name: str, allow_moved: bool, is_past: boo
         hint = (
             _REVIEW if is_past else f"if it is meant: batchwright lock {quote(recipe)}, and have it reviewed"
         )
-        severity: Severity = "warning" if allow_moved else "error"
+        severity: Severity = "note" if allow_moved else "error"
         problems.append(_moved(comparison, lock, recipe=recipe, severity=severity, hint=hint))
     elif comparison.plan_moved:
         problems.append(_plan_moved(comparison, recipe=recipe))
-    problems += [*_split_moved(now, lock, recipe=recipe), *_memory_moved(now, lock, recipe=recipe)]
+    if (
+        not comparison.semantics_moved
+    ):  # else the difference says it, and another training needs what it needs
+        problems += [*_split_moved(now, lock, recipe=recipe), *_memory_moved(now, lock, recipe=recipe)]
     return Judged(tuple(problems), _lines(comparison, problems), comparison.semantics_moved)
 
 

@@ -36,8 +36,9 @@ def locked_findings(
     """One finding per recipe below the paths (files or folders), in their order, then locks without a recipe.
 
     against: a git revision whose locks and recipes are the reference, beside the locks that lie beside the recipes.
-    allow_moved: a meaning that has moved is a warning, not an error. A recipe that is refused is compared with nothing:
-    what is wrong with it is said elsewhere. Raises LauncherError where the revision cannot be read.
+    allow_moved: a meaning that has moved is a note, not an error; the difference is told all the same. A recipe that is
+    refused is compared with nothing: what is wrong with it is said elsewhere.
+    Raises LauncherError where the revision cannot be read.
     """
     from launcher.loading.walking import find_files
 
@@ -50,7 +51,11 @@ def locked_findings(
             since = open_since(against, paths=paths, folder=folder, environ=environ)
         found = [_finding(recipe, since, allow_moved=allow_moved) for recipe in recipes]
         gone = () if since is None else since.deleted(paths)
-    return (*found, *_orphans(paths), *(LockFinding(name, (problem,), ()) for name, problem in gone))
+    return (
+        *found,
+        *_orphans(paths),
+        *(LockFinding(name, (note,), (f"{name}: {note.message}",)) for name, note in gone),
+    )
 
 
 def _finding(recipe: str, since: Since | None, *, allow_moved: bool) -> LockFinding:
@@ -63,7 +68,7 @@ def _finding(recipe: str, since: Since | None, *, allow_moved: bool) -> LockFind
     before: list[Judged] = [] if since is None else since.judge(recipe, allow_moved=allow_moved)
     said_before = {line for each in before for line in each.lines}
     problems: list[Problem] = [] if own else [not_locked(recipe)]
-    lines: list[str] = []
+    lines = [f"{problem.where}: {problem.message}" for each in (*judged, *before) for problem in each.notes]
     for each in (*judged, *before):
         problems += each.problems
         if each not in judged or not said_before.issuperset(each.lines[:1]):

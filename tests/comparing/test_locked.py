@@ -36,7 +36,7 @@ def test_a_recipe_without_a_lock_is_a_warning(repo):
 
 
 def test_a_moved_meaning_is_an_error_with_the_difference(repo):
-    """The sentences of diff, from the lock's numbers; allowed, it is a warning with the same sentences."""
+    """The sentences of diff, from the lock's numbers; allowed, it is a note with the same sentences."""
     repo.write("r.yaml", CPU)
     call("lock", ".")
     repo.write("r.yaml", MORE)
@@ -46,8 +46,9 @@ def test_a_moved_meaning_is_an_error_with_the_difference(repo):
         "semantics changed: yes (batch)",
         "effective batch     32 -> 48                   +50.0 %",
     ]
-    allowed = found(allow_moved=True)
-    assert allowed == ({"r.yaml": [("lock-moved", "warning")]}, lines)
+    codes, allowed = found(allow_moved=True)
+    assert codes == {"r.yaml": [("lock-moved", "note")]}
+    assert allowed == ["r.yaml: what training means has moved since r.plan.json: batch", *lines]
 
 
 def test_another_way_to_carry_it_out_is_a_warning(repo):
@@ -176,7 +177,11 @@ def test_a_lock_renewed_in_the_same_change_hides_nothing(repo):
     codes, lines = found(against="main")
     assert codes == {"r.yaml": [("lock-moved", "error")]}
     assert "  global_batch_size: 32 -> 48" in lines
-    assert found(against="main", allow_moved=True) == ({"r.yaml": [("lock-moved", "warning")]}, lines)
+    codes, allowed = found(against="main", allow_moved=True)
+    assert codes == {"r.yaml": [("lock-moved", "note")]}
+    assert allowed[1:] == lines
+    assert call("check", "--locked", "--against", "main", ".")[0] == 1
+    assert call("check", "--locked", "--against", "main", "--allow-moved", "--strict", ".")[0] == 0
     repo.commit()
     assert found(against="main")[0] == {"r.yaml": []}
     assert found(against="HEAD~1")[0] == {"r.yaml": [("lock-moved", "error")]}
@@ -189,7 +194,7 @@ def test_a_lock_that_is_not_renewed_stays_an_error(repo):
     repo.commit()
     repo.write("r.yaml", MORE)
     codes, lines = found(against="HEAD", allow_moved=True)
-    assert codes == {"r.yaml": [("lock-moved", "error"), ("lock-moved", "warning")]}
+    assert codes == {"r.yaml": [("lock-moved", "error"), ("lock-moved", "note")]}
     assert sum(line.startswith("effective batch") for line in lines) == 1
 
 
@@ -227,7 +232,10 @@ def test_a_first_lock_is_a_note_with_what_moved(repo):
     call("lock", ".")
     codes, lines = found(against="HEAD")
     assert codes == {"r.yaml": [("not-locked", "note")]}
-    assert lines[0] == "semantics changed: yes (batch)"
+    assert lines[:2] == [
+        "r.yaml: the recipe has no lock at HEAD: nothing was approved there",
+        "semantics changed: yes (batch)",
+    ]
 
 
 def test_a_cluster_or_a_configuration_that_moved_is_seen(repo):
