@@ -233,3 +233,16 @@ def outcome(path):
         return error.problems, None
     except PlanError:
         return (), None
+
+
+def test_the_files_of_the_how_to(tmp_path):
+    """What the documentation tells people to write is read, and planned with."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "add-a-device.md").read_text()
+    blocks = re.findall(r"```yaml\n# (catalog/\w+\.yaml)\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "catalog").mkdir()
+    for name, text in blocks:
+        (tmp_path / name).write_text(text)
+    keys = {"model": {"preset": "ours-350m"}, "cluster": {"device": "NVIDIA H20"}}
+    made = plan(load_recipe(recipe(tmp_path, **keys)))
+    assert made.layout.device == "h20-sxm-96gb"
+    assert made.model.num_parameters == 355_919_872
