@@ -35,13 +35,13 @@ def kind_in_folder(path: str, text: str) -> Kind | None:
     A recipe has a global batch, or width and length, or `schema:` with a number or beside a section of a recipe;
     `hidden_size` alone is how others write a model. Cluster files lie in a folder `clusters`, rows in a `catalog`.
     """
+    folder = Path(path).absolute().parent.name
+    is_rows = folder == "catalog" and Path(path).name in {"devices.yaml", "models.yaml"}
+    if is_rows and _ROWS.search(_margin(text)):
+        return "catalog"  # which has a schema, too
     if _is_recipe(text):
         return "recipe"
-    folder = Path(path).absolute().parent.name
-    if folder == "clusters" and _MACHINES.search(_margin(text)):
-        return "cluster"
-    is_rows = folder == "catalog" and Path(path).name in {"devices.yaml", "models.yaml"}
-    return "catalog" if is_rows and _ROWS.search(_margin(text)) else None
+    return "cluster" if folder == "clusters" and _MACHINES.search(_margin(text)) else None
 
 
 def kind_of_named(path: str, text: str) -> Kind:

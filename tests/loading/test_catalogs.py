@@ -1,5 +1,6 @@
 """A user's own rows of the catalog: found beside the recipe and above it, read strictly, and planned with."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from launcher import load_recipe, plan
 from launcher.api import render
 from launcher.catalog.devices import DEVICES, SHIPPED
+from launcher.cli.main import main
 from launcher.errors import PlanError, RecipeError
 from launcher.loading.catalogs import read_catalog
 from launcher.loading.found import Found
@@ -200,6 +202,16 @@ def test_a_file_that_is_no_catalog(tmp_path, text, code, name):
     found = problems(recipe(tmp_path, model={}, hidden_size=128))
     assert code in {problem.code for problem in found}
     assert all(f"{name}.yaml" in problem.where for problem in found)
+
+
+def test_a_catalog_is_no_recipe(tmp_path):
+    """`batchwright check` takes it for what it is, though it begins with a schema, and finds nothing wrong."""
+    catalogs(tmp_path, devices={"h20": DEVICE}, models={"ours": MODEL})
+    recipe(tmp_path)
+    out, err = io.StringIO(), io.StringIO()
+    assert main(["check", str(tmp_path), "--json"], environ={"PATH": ""}, stdout=out, stderr=err) == 0
+    kinds = {Path(each["path"]).name: each["kind"] for each in json.loads(out.getvalue())["files"]}
+    assert kinds == {"devices.yaml": "catalog", "models.yaml": "catalog", "r.yaml": "recipe"}
 
 
 def test_the_shipped_file_is_such_a_file():
