@@ -27,6 +27,7 @@ from launcher.planning.optimizer import precision_plan
 from launcher.spec.cluster import Cluster
 from launcher.spec.marks import Origin
 from launcher.spec.measurement import Measurement
+from launcher.spec.parallel import Parallel
 from launcher.spec.plan import LayoutPlan, ModelPlan, PrecisionPlan
 from launcher.spec.recipe import Recipe
 
@@ -70,13 +71,21 @@ class Budget:
 
     def predicted(self, *, micro_batch_size: int, gradient_accumulation_steps: int) -> Estimate:
         """The same by the model alone."""
-        key = (micro_batch_size, min(gradient_accumulation_steps, 2 * self.layout.pipeline_parallel_size))
+        key = (micro_batch_size, min(gradient_accumulation_steps, self._most_that_count))
         if key not in self.known:
             setting = self.setting(
                 micro_batch_size=micro_batch_size, gradient_accumulation_steps=gradient_accumulation_steps
             )
             self.known[key] = estimate_memory(network=self.network, setting=setting)
         return self.known[key]
+
+    @property
+    def _most_that_count(self) -> int:
+        """Micro-batches beyond which more change nothing: 2, or as many as a pipeline keeps in flight."""
+        parallel = self.recipe.parallel
+        pieces = parallel.virtual_pipeline if isinstance(parallel, Parallel) else 1
+        ranks = self.layout.pipeline_parallel_size
+        return max(2, ranks if pieces == 1 else 2 * ranks)
 
     @property
     def load_bytes(self) -> int:
