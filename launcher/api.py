@@ -142,7 +142,7 @@ def machine_remarks(
         or not isinstance(recipe.cluster, Cluster)
     ):
         return ()
-    found = machine_differs(cluster=recipe.cluster, environ=environ)
+    found = machine_differs(cluster=recipe.cluster, own=recipe.devices, environ=environ)
     return () if found is None else _located((found,), recipe)
 
 

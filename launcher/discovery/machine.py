@@ -10,6 +10,7 @@ from pathlib import Path
 from launcher.discovery.accelerators import Places, accelerators, catalog_name
 from launcher.errors import Problem
 from launcher.planning.layout import machines_of
+from launcher.spec.catalog import Device
 from launcher.spec.cluster import Cluster
 from launcher.units import Amount
 from launcher.units.show import show_bytes
@@ -50,13 +51,18 @@ def this_machine(
 def machine_differs(
     *,
     cluster: Cluster,
+    own: Sequence[Device] = (),
     environ: Mapping[str, str] | None = None,
     places: Places = _PLACES,
     memory: Sequence[Path] = _MEMORY,
 ) -> Problem | None:
-    """A note where this machine has not what one node of a recipe's cluster has; None where it has all of it."""
+    """A note where this machine has not what one node of a recipe's cluster has; None where it has all of it.
+
+    own: rows of the user's own catalog, which may know what a driver calls its device.
+    """
     here = this_machine(environ=environ, places=places, memory=memory)
-    wanted, found = cluster.device or "cpu", here.device or "cpu"
+    names = {row.driver_name: row.name for row in own if row.driver_name is not None}
+    wanted, found = (names.get(name or "cpu", name or "cpu") for name in (cluster.device, here.device))
     (_, planned), (_, there) = machines_of(cluster), machines_of(here)
     if wanted != found or (wanted != "cpu" and planned > there):
         differing = (

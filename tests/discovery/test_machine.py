@@ -8,6 +8,7 @@ from launcher import load_recipe
 from launcher.discovery.accelerators import Places, accelerators, catalog_name
 from launcher.discovery.machine import machine_differs, this_machine
 from launcher.loading import locate
+from launcher.spec.catalog import Device
 from launcher.spec.cluster import Cluster
 
 MESSAGES = Path(__file__).parent / "messages"
@@ -225,3 +226,12 @@ def test_the_whole_message(tmp_path):
 def test_a_driver_name_is_one_row_or_none(model, name):
     """A model that the catalog lacks is not taken for one with a similar name."""
     assert catalog_name(model) == name
+
+
+def test_a_users_row_names_the_device_of_this_machine(tmp_path):
+    """A machine with a device that only the user's own catalog knows is the recipe's machine."""
+    here = driver(tmp_path, *["NVIDIA H20"] * 2)
+    own = Device(name="h20", kind="cuda", driver_name="NVIDIA H20", source="ours")
+    cluster = Cluster(devices_per_node=2, device="h20")
+    assert machine_differs(cluster=cluster, environ={}, places=here, own=[own]) is None
+    assert machine_differs(cluster=cluster, environ={}, places=here).message.endswith("2 x NVIDIA H20")
