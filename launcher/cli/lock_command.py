@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
 
 def _clusters(recipe: str, asked: str | None) -> list[str | None]:
     """The machines that a recipe is locked for: those asked for, else its own and those of the locks it has."""
-    from launcher.cli.locking import cluster_as_kept, lock_path, lock_paths
+    from launcher.cli.locking import cluster_as_kept, lock_path, lock_paths, names_cluster
     from launcher.loading.locks import LockError, read_lock
 
     if asked is not None:
@@ -78,18 +78,7 @@ def _clusters(recipe: str, asked: str | None) -> list[str | None]:
             continue
         if lock.cluster is not None and lock_path(recipe, lock.cluster) == path:
             found.append(lock.cluster)
-    return [*([] if found and not _names_cluster(recipe) else [None]), *found]
-
-
-def _names_cluster(recipe: str) -> bool:
-    """Whether a recipe says on which machines; one that cannot be read is refused later, in words."""
-    from launcher.api import load_recipe
-    from launcher.errors import LauncherError
-
-    try:
-        return load_recipe(recipe).cluster is not None
-    except LauncherError:
-        return True
+    return [*([] if found and not names_cluster(recipe) else [None]), *found]
 
 
 def _lock(recipe: str, cluster: str | None, around: Surroundings) -> str:

@@ -119,12 +119,15 @@ def compared(lock: Lock, now: Now, *, recipe: str, name: str) -> Comparison:
 
 def not_locked(recipe: str) -> Problem:
     """A recipe without a lock."""
+    from launcher.cli.locking import names_cluster
+
+    where = "" if names_cluster(recipe) else " --cluster NAME"
     return Problem(
         code="not-locked",
         severity="warning",
         where=recipe,
         message="the recipe has no lock",
-        hint=f"batchwright lock {quote(recipe)}",
+        hint=f"batchwright lock {quote(recipe)}{where}",
     )
 
 

@@ -65,7 +65,8 @@ def _finding(recipe: str, since: Since | None, *, allow_moved: bool) -> LockFind
 
     own = lock_paths(recipe)
     judged = [judge_file(path, recipe=recipe, allow_moved=allow_moved and since is None) for path in own]
-    before: list[Judged] = [] if since is None else since.judge(recipe, allow_moved=allow_moved)
+    good = [path for path, each in zip(own, judged, strict=True) if not each.problems]
+    before: list[Judged] = [] if since is None else since.judge(recipe, allow_moved=allow_moved, good=good)
     said_before = {line for each in before for line in each.lines}
     problems: list[Problem] = [] if own else [not_locked(recipe)]
     lines = [f"{problem.where}: {problem.message}" for each in (*judged, *before) for problem in each.notes]

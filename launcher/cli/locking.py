@@ -22,6 +22,7 @@ __all__ = [
     "cluster_as_kept",
     "lock_path",
     "lock_paths",
+    "names_cluster",
     "our_version",
     "plan_to_lock",
     "renamed",
@@ -107,6 +108,17 @@ def cluster_as_kept(cluster: str, *, recipe: str) -> str:
     if Path(cluster).is_file() and not (folder / cluster).is_file():
         return Path(os.path.relpath(Path(cluster).absolute(), folder)).as_posix()
     return cluster
+
+
+def names_cluster(recipe: str) -> bool:
+    """Whether a recipe says on which machines; one that cannot be read is refused elsewhere, in words."""
+    from launcher.api import load_recipe
+    from launcher.errors import LauncherError
+
+    try:
+        return load_recipe(recipe).cluster is not None
+    except LauncherError:
+        return True
 
 
 def our_version() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,18 +28,23 @@ class Since(NamedTuple):
     revision: Revision
     folder: str
 
-    def judge(self, recipe: str, *, allow_moved: bool) -> list[Judged]:
-        """A recipe as it is now, against each of the locks that it has there."""
+    def judge(self, recipe: str, *, allow_moved: bool, good: Collection[str] = ()) -> list[Judged]:
+        """A recipe as it is now, against each of the locks that it has there.
+
+        good: locks of the recipe as they lie beside it, with which nothing is wrong.
+        """
         inner = self.revision.inside(recipe, directory=str(Path.cwd()))
         if inner is None or not self.revision.has(inner):
             message = f"the recipe is new since {self.revision.name}: nothing to compare it with"
             note = Problem(code="not-in-revision", severity="note", where=recipe, message=message)
             return [Judged((note,))]
-        there = self.revision.put(inner, into=self.folder)
         names = [name for name in self._locks(inner) if self.revision.has(name)]
         if not names:
-            return [self._unlocked(recipe, there)] if lock_paths(recipe) else []
-        return [self._judge(name, recipe=recipe, there=there, allow_moved=allow_moved) for name in names]
+            return [self._unlocked(recipe, inner)] if lock_paths(recipe) else []
+        return [
+            self._judge(name, recipe=recipe, inner=inner, allow_moved=allow_moved, good=good)
+            for name in names
+        ]
 
     def deleted(self, paths: Sequence[str]) -> list[tuple[str, Problem]]:
         """Locked recipes of the named folders that are no longer there, each with a note."""
@@ -76,30 +81,42 @@ class Since(NamedTuple):
 
         called = f"{self.revision.name}:{name}"
         try:
-            return read_lock(self.revision.put(name, into=self.folder))
+            return read_lock(self.revision.put_alone(name, into=self.folder))
         except LockError as error:
             hint = "the lock beside the recipe is compared, this one is not"
             return Problem(code=error.code, severity="warning", where=called, message=str(error), hint=hint)
 
-    def _judge(self, name: str, *, recipe: str, there: str, allow_moved: bool) -> Judged:
+    def _judge(
+        self, name: str, *, recipe: str, inner: str, allow_moved: bool, good: Collection[str]
+    ) -> Judged:
         lock = self._read(name)
         if isinstance(lock, Problem):
             return Judged((lock,))
         if lock.recipe != Path(recipe).name:
             return Judged()  # of a recipe whose name has an @ in it
+        kept = Path(recipe).with_name(Path(name).name)
+        if str(kept) in good and self._is(lock, str(kept)):
+            return Judged()
         called = f"{self.revision.name}:{name}"
         judged = judge(lock, recipe=recipe, name=called, allow_moved=allow_moved, is_past=True)
         problems = list(judged.problems)
-        kept = Path(recipe).with_name(Path(name).name)
         if not kept.exists():
             problems.append(_lock_deleted(recipe, str(kept), self.revision.name))
         lines = judged.lines
         if judged.has_moved:
-            lines = self._whole(lock, recipe=recipe, there=there) or lines
+            lines = self._whole(lock, recipe=recipe, inner=inner) or lines
         return Judged(tuple(problems), lines, judged.has_moved)
 
-    def _whole(self, lock: Lock, *, recipe: str, there: str) -> tuple[str, ...]:
+    @staticmethod
+    def _is(lock: Lock, path: str) -> bool:
+        """Whether a file is that lock."""
+        from launcher.loading.locks import read_lock
+
+        return read_lock(path) == lock
+
+    def _whole(self, lock: Lock, *, recipe: str, inner: str) -> tuple[str, ...]:
         """The difference of both recipes, where the one there still means what its lock says."""
+        there = self.revision.put(inner, into=self.folder)
         try:
             before, after = now_of(lock, recipe=there), now_of(lock, recipe=recipe)
         except LauncherError:
@@ -108,7 +125,7 @@ class Since(NamedTuple):
             return ()
         return self._lines(before.planned, after.planned, recipe)
 
-    def _unlocked(self, recipe: str, there: str) -> Judged:
+    def _unlocked(self, recipe: str, inner: str) -> Judged:
         """A recipe that has no lock there: what has moved is said, nobody has approved the old one."""
         from launcher.cli.locking import plan_to_lock
 
@@ -118,6 +135,7 @@ class Since(NamedTuple):
             where=recipe,
             message=f"the recipe has no lock at {self.revision.name}: nothing was approved there",
         )
+        there = self.revision.put(inner, into=self.folder)
         try:
             before, after = plan_to_lock(there, cluster=None), plan_to_lock(recipe, cluster=None)
         except LauncherError as error:

@@ -82,11 +82,16 @@ class Revision:
     def put(self, path: str, *, into: str) -> str:
         """Write a tracked file and what a recipe of that name may need; the path that it has now."""
         wanted = {path, *self._beside(path)}
-        texts = self._write(wanted, into=into)
-        near = [name for name in wanted if name == path or "clusters" in name.split("/")]
-        named = self._named(posixpath.dirname(path), [texts[name] for name in near if name in texts])
-        self._write(named - wanted, into=into)
-        return str(Path(into, *path.split("/")))
+        self._write(wanted, into=into)
+        near = [_placed(name, into) for name in wanted if name == path or "clusters" in name.split("/")]
+        texts = [place.read_text("utf-8", "replace") for place in near if place.is_file()]
+        self._write(self._named(posixpath.dirname(path), texts), into=into)
+        return str(_placed(path, into))
+
+    def put_alone(self, path: str, *, into: str) -> str:
+        """Write a tracked file that needs nothing else; the path that it has now."""
+        self._write([path], into=into)
+        return str(_placed(path, into))
 
     def _beside(self, path: str) -> Iterable[str]:
         folder = posixpath.dirname(path)
@@ -126,16 +131,17 @@ class Revision:
                 return self._resolved(led, hops + 1)
         return None
 
-    def _write(self, paths: Iterable[str], *, into: str) -> dict[str, str]:
-        blobs = {path: blob for path in paths if (blob := self._resolved(path)) is not None}
+    def _write(self, paths: Iterable[str], *, into: str) -> None:
+        """Those that are there, small, and not yet written."""
+        missing = [path for path in paths if not _placed(path, into).exists()]
+        blobs = {path: blob for path in missing if (blob := self._resolved(path)) is not None}
         small = {path: blob for path, blob in blobs.items() if blob.size <= _LARGEST}
         contents = self._git.blobs([blob.name for blob in small.values()])
-        small = {path: blob for path, blob in small.items() if blob.name in contents}
         for path, blob in small.items():
-            place = Path(into, *path.split("/"))
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(contents[blob.name])
-        return {path: contents[blob.name].decode("utf-8", "replace") for path, blob in small.items()}
+            if blob.name in contents:
+                place = _placed(path, into)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(contents[blob.name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,10 @@ class _Git:
                 found[name] = said[at : at + int(words[2])]
                 at += int(words[2]) + 1
         return found
+
+
+def _placed(path: str, into: str) -> Path:
+    return Path(into, *path.split("/"))
 
 
 def _values(line: str) -> Iterable[str]:
