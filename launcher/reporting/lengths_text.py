@@ -31,10 +31,10 @@ _WASTE_WORDS = {
 def lengths_text(report: LengthsReport, *, name: str, file: str) -> list[str]:
     """Lines of at most 100 characters; the first answers what the recipe does with this file."""
     return [
-        _headline(report, name),
+        _headline(report),
         "",
         *labelled("file", _file(report, file)),
-        *labelled("recipe", _recipe(report)),
+        *labelled("recipe", [name, *_recipe(report)]),
         *labelled("write", _write(report)),
         "",
         *_rows(report),
@@ -87,7 +87,7 @@ def _single(report: LengthsReport) -> Histogram:
     return report.lengths
 
 
-def _headline(report: LengthsReport, name: str) -> str:
+def _headline(report: LengthsReport) -> str:
     row, layout = report.own_row, report.own.layout
     waste = row.waste[layout]
     assert waste is not None
@@ -96,7 +96,7 @@ def _headline(report: LengthsReport, name: str) -> str:
         cut = f"{_share(row.cut_samples or 0)} of the samples are cut by a border"
     elif row.truncated_samples:
         cut = f"{_share(row.truncated_samples)} of the samples lose {_share(row.truncated_tokens)} of the tokens"
-    return f"{_share(waste)} of the slots are padding, {cut}   {name}"
+    return f"{_share(waste)} of the slots are padding, {cut}"
 
 
 def _file(report: LengthsReport, file: str) -> list[str]:
