@@ -182,7 +182,8 @@ def _of_words(command: Sequence[str], said: Said) -> list[Launch]:
         if len(commands) == 1:
             line, words = commands[0]
             env = {**line.exported, **line.settings, **_env_words(words.before)}
-            return [Launch(words=words, env=env, source="command line")]
+            folder = next((each.words[1] for each in _cd(command[0]) if len(each.words) > 1), None)
+            return [Launch(words=words, env=env, source="command line", folder=folder)]
     words_ = find_launch(command)
     if words_ is None or (words_.script is None and words_.module is None):
         shown = " ".join(command)

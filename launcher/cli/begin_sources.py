@@ -165,7 +165,7 @@ def _follow(files: list[OtherFile], launches: list[Launch], found: Sources) -> N
                     )
                 )
         elif path not in [file.path.resolve() for file in files]:
-            _read(str(path), files, found, of_folder=False)
+            _read(_from_here(path), files, found, of_folder=False)
         seen.add(reference.path)
     for file in list(files):
         _follow_file(file, files, found)
@@ -184,7 +184,15 @@ def _follow_file(file: OtherFile, files: list[OtherFile], found: Sources) -> Non
             NotCarried(file.shown, "deepspeed config", name, "there is no such file here", hint)
         )
     elif path not in [each.path.resolve() for each in files]:
-        _read(str(path), files, found, of_folder=False)
+        _read(_from_here(path), files, found, of_folder=False)
+
+
+def _from_here(path: Path) -> str:
+    """A short name where it lies below this folder."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _located(name: str, directory: Path, files: list[OtherFile]) -> Path | None:

@@ -97,7 +97,7 @@ def _without_illegal(facts: dict[str, Carried]) -> list[NotCarried]:
             for problem, path in wrong:
                 if path and path in facts:
                     fact = facts.pop(path)
-                    why = problem.message.partition(": ")[2] or problem.message
+                    why = problem.message.rpartition("`: ")[2] or problem.message
                     refused.append(NotCarried(fact.source, fact.key, fact.value, why, problem.hint))
         else:
             return refused
@@ -143,10 +143,7 @@ def _parts(path: str) -> list[str]:
 
 
 def _comments(written: Sequence[Carried]) -> dict[str, str]:
-    comments = {fact.path: fact.place for fact in written}
+    comments = {fact.path: fact.comment for fact in written}
     if "precision.compute" in comments:
         comments["precision"] = comments["precision.compute"]
-    for fact in written:
-        if not fact.source:
-            comments[fact.path] = fact.key
     return comments

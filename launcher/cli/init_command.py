@@ -141,11 +141,14 @@ def _tell(begun: Begun, text: str, output: str | None, around: Surroundings) -> 
     from launcher.reporting.begin_text import begun_lines
 
     say = around.say if output is not None else around.tell
-    lines = _printable(
-        begun_lines(not_carried=begun.not_carried, missing=begun.missing, skipped=begun.skipped)
+    named = output is not None  # else the lists stand below the recipe already
+    lines = begun_lines(
+        not_carried=begun.not_carried if named else (),
+        missing=begun.missing if named else (),
+        skipped=begun.skipped,
     )
     if lines:
-        say("\n".join(lines))
+        say("\n".join(_printable(lines)))
     plan, refused = _planned(text, output, around)
     if refused is not None:
         say("not a plan yet")

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from launcher.errors import Problem, RecipeError
-from launcher.loading.hugging_face import dimensions_of, known_types
+from launcher.loading.hugging_face import dimensions_of, known_types, named_as
 from launcher.spec.begun import UNWRITTEN, Carried, NotCarried, Reading
 from launcher.spec.model import Model
 
@@ -35,7 +35,7 @@ def read_config(config: Mapping[str, Any], *, source: str) -> Reading:
     named = {item.name for item in fields(Model)}
     for key, value in dims.items():
         if key == "hidden_size":
-            carried.append(Carried(key, value, source, "the width"))
+            carried.append(Carried(key, value, source, _said(key, config)))
         elif key in named:
             written = UNWRITTEN if value == getattr(unset, key) or value is None else value
             carried.append(Carried(f"model.{key}", written, source, _said(key, config)))
@@ -50,7 +50,7 @@ def read_config(config: Mapping[str, Any], *, source: str) -> Reading:
 
 
 def _said(key: str, config: Mapping[str, Any]) -> str:
-    return key if key in config else f"model_type {config.get('model_type')}"
+    return named_as(key, config) or f"model_type {config.get('model_type')}"
 
 
 def _not_carried(config: Mapping[str, Any], source: str) -> tuple[NotCarried, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["dimensions_of", "known_types"]
+__all__ = ["dimensions_of", "known_types", "named_as"]
 
 # key of a recipe -> names it has had, most common first; transformers@5.23.0 models/*/configuration_*.py
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -113,6 +113,11 @@ def dimensions_of(config: Mapping[str, Any]) -> dict[str, Any]:
     if activation is not None:
         found["activation"] = _ACTIVATIONS.get(activation, activation)
     return {**found, **_of_two_stacks(name, config), **_of_experts(config), **_choices(name, config), **fixed}
+
+
+def named_as(key: str, config: Mapping[str, Any]) -> str | None:
+    """What a configuration calls a key of a recipe; None where its model_type alone says the value."""
+    return next((name for name in _NAMES.get(key, ()) if config.get(name) is not None), None)
 
 
 def _of_two_stacks(name: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,19 +65,22 @@ def _not_carried(every: Sequence[NotCarried]) -> list[str]:
 
 
 def _reason(why: str, hint: str) -> list[str]:
-    return wrapped(why, width=_WIDTH - 4, hang=0) + ([f"hint: {hint}"] if hint else [])
+    told = wrapped(f"hint: {hint}", width=_WIDTH - 4, hang=2) if hint else []
+    return [*wrapped(why, width=_WIDTH - 4, hang=0), *told]
 
 
 def _missing(rest: Sequence[Missing]) -> list[str]:
+    """Those with words of their own, then the long list of defaults."""
     lines = []
-    plain = [each.path for each in rest if each.why == rest[-1].why or each.why.startswith("the default")]
-    unsure = [each for each in rest if each.path not in plain]
-    if unsure:
-        lines.append("not for certain")
-        for each in unsure:
+    for title, group in (
+        ("said by a file, and not for certain", [each for each in rest if each.is_unsure]),
+        ("in none of these files", [each for each in rest if not each.is_unsure and each.why]),
+    ):
+        lines += [title] if group else []
+        for each in group:
             instead = f" (instead of {', '.join(each.instead_of)})" if each.instead_of else ""
             lines += wrapped(f"  {each.path}: {each.why}{instead}", width=_WIDTH, hang=4)
-    if plain:
+    if plain := [each.path for each in rest if not each.why]:
         lines.append("in none of these files; the default stands until it is written")
         lines += wrapped(f"  {', '.join(plain)}", width=_WIDTH, hang=2)
     return lines

@@ -15,6 +15,7 @@ __all__ = ["recipe_text", "scalar_text"]
 _WIDTH = 100
 _COMMENT_AT = 40
 _KEY = re.compile(r"[A-Za-z_][\w.-]{0,99}", re.ASCII)
+_AMOUNT = re.compile(r"[0-9][0-9._]*[A-Za-z]{0,2} [A-Za-z%][A-Za-z/]*|[0-9.]+%|[a-z]+:[A-Za-z_]\w*", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z_./][\w./@%+=~^-]*(?: [\w./@%+=~^-]+)*", re.ASCII)
 _READ_AS_OTHERWISE = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 """Words that some YAML reader takes for something else: quoted, so that every reader reads the same."""
@@ -55,7 +56,7 @@ def scalar_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(scalar_text, value))}]"
     assert isinstance(value, str)
-    return value if _is_plain(value) else _quoted(value)
+    return value if _is_plain(value) or _AMOUNT.fullmatch(value) else _quoted(value)
 
 
 def _entry(key: str, value: Any, path: str, indent: str, comments: Mapping[str, str]) -> Iterator[str]:
@@ -68,12 +69,29 @@ def _entry(key: str, value: Any, path: str, indent: str, comments: Mapping[str, 
             yield from _entry(str(inner), item, f"{path}.{inner}", f"{indent}  ", comments)
         return
     line = f"{name} {scalar_text(value)}"
-    if isinstance(value, list | tuple) and value and (len(line) > _WIDTH or isinstance(value[0], Mapping)):
+    if not isinstance(value, list | tuple) or not value:
+        yield _with_comment(line, comment)
+    elif any(isinstance(item, Mapping) for item in value):
         yield _with_comment(name, comment)
-        for at, item in enumerate(value):
-            yield _with_comment(f"{indent}  - {scalar_text(item)}", comments.get(f"{path}.{at}", ""))
-        return
-    yield _with_comment(line, comment)
+        for item in value:
+            yield f"{indent}  - {scalar_text(item)}"
+    elif len(line) <= _WIDTH:
+        yield _with_comment(line, comment)
+    else:
+        yield _with_comment(f"{name} [", comment)
+        yield from _rows(list(map(scalar_text, value)), f"{indent}  ")
+        yield f"{indent}  ]"
+
+
+def _rows(items: list[str], indent: str) -> Iterator[str]:
+    """Items of a list with commas, as many to a line as there is room for."""
+    row = ""
+    for item in items:
+        if row and len(indent) + len(row) + len(item) + 2 > _WIDTH:
+            yield f"{indent}{row}"
+            row = ""
+        row += f"{' ' if row else ''}{item},"
+    yield f"{indent}{row}"
 
 
 def _with_comment(line: str, comment: str) -> str:

@@ -32,11 +32,18 @@ class Carried(NamedTuple):
     """Why the recipe that was meant may say something else; empty where it cannot."""
     instead_of: tuple[str, ...] = ()
     """Paths that are not to be written beside this one, should it be written by hand."""
+    is_default: bool = False
+    """Whether it is what a tool takes where nothing is written: whatever another file says counts before it."""
 
     @property
     def place(self) -> str:
-        """For a comment or a message."""
-        return f"{self.source}: {self.key}" if self.key else self.source
+        """For a message."""
+        return f"{self.source}: {self.key}" if self.source and self.key else self.source or self.key
+
+    @property
+    def comment(self) -> str:
+        """For a comment behind the key: the file's own name of it only where that is another one."""
+        return self.source if f".{self.path}".endswith(f".{self.key}") and self.source else self.place
 
 
 class NotCarried(NamedTuple):
@@ -57,6 +64,8 @@ class Missing(NamedTuple):
     needed: bool = False
     """Whether there is no plan without it."""
     instead_of: tuple[str, ...] = ()
+    is_unsure: bool = False
+    """Whether a file says it, and somebody may have said it otherwise."""
 
 
 class Reference(NamedTuple):

@@ -30,7 +30,7 @@ def rendered(recipe, folder):
 def begun(*words):
     """What `init --json` says."""
     said, told = io.StringIO(), io.StringIO()
-    code = main(["init", *map(str, words), "--json"], environ=ENVIRON, stdout=said, stderr=told)
+    code = main(["init", "--json", *map(str, words)], environ=ENVIRON, stdout=said, stderr=told)
     assert code == 0, told.getvalue()
     return json.loads(said.getvalue())
 

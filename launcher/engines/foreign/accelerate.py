@@ -74,7 +74,7 @@ def read_accelerate(
     if accumulation is not None:
         notes.carry("gradient_accumulation_steps", accumulation, "gradient_accumulation_steps")
     _compiled(config.get("dynamo_config"), notes)
-    _rest(accelerate_without_ours(config, notes, on_cpu=on_cpu) if ours else config, notes, kind=kind)
+    _rest(accelerate_without_ours(config, notes, ours=ours, on_cpu=on_cpu), notes, kind=kind)
     return notes.reading()
 
 

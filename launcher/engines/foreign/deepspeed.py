@@ -63,13 +63,15 @@ def read_deepspeed(
     """
     notes = Notes(source, "a DeepSpeed JSON")
     notes.carry("@deepspeed", True, "")
+    if ours:
+        notes.carry("@ours", True, "")
     _batch(config, notes, ours=ours)
     _clipping(config, notes)
     _sharding(config, notes, ours=ours)
     _precision(config, notes)
     read_optimizer(config.get("optimizer"), notes)
     read_scheduler(config.get("scheduler"), notes)
-    _rest(config if not ours else deepspeed_without_ours(config, notes, on_cpu=on_cpu), notes)
+    _rest(deepspeed_without_ours(config, notes, ours=ours, on_cpu=on_cpu), notes)
     return notes.reading()
 
 

@@ -101,11 +101,12 @@ def read_scheduler(block: Any, notes: Notes) -> None:
     notes.carry("schedule.owner", f"engine:{name}", "scheduler.type")
     notes.carry("schedule.decay", _DECAYS[name], "scheduler.type")
     notes.settle("launch.native.deepspeed.scheduler", "scheduler", unsure="it may have been written there")
-    for key in [key for key, value in params.items() if value == AUTO]:
+    autos = {key for key, value in params.items() if value == AUTO}
+    for key in sorted(autos):
         notes.drop(
             f"scheduler.params.{key}", params.pop(key), _FILLED, f"write {_AUTO_HINTS.get(key, 'schedule')}"
         )
-    _lengths(name, params, notes)
+    _lengths(name, params, notes, autos)
     _levels(name, params, notes)
     known = {"warmup_num_steps", "warmup_type", "total_num_steps", "warmup_min_lr", "warmup_max_lr", "cos_min_ratio",
              "warmup_min_ratio"}  # fmt: skip
@@ -121,7 +122,7 @@ _AUTO_HINTS = {
 }
 
 
-def _lengths(name: str, params: Mapping[str, Any], notes: Notes) -> None:
+def _lengths(name: str, params: Mapping[str, Any], notes: Notes, autos: set[str]) -> None:
     where = "scheduler.params."
     steps = params.get("warmup_num_steps", DEFAULTS[name]["warmup_num_steps"])
     said = "warmup_num_steps" if "warmup_num_steps" in params else f"warmup_num_steps, {name}'s own default"
@@ -130,7 +131,7 @@ def _lengths(name: str, params: Mapping[str, Any], notes: Notes) -> None:
     )
     if flat:
         notes.settle("schedule.warmup", f"{where}warmup_min_lr", unsure=_UNIT)
-    else:
+    elif "warmup_num_steps" not in autos:
         notes.carry("schedule.warmup", f"{steps} steps", f"{where}{said}", unsure=_UNIT)
     shape = params.get("warmup_type", "log")
     said = "warmup_type" if "warmup_type" in params else f"warmup_type, {name}'s own default"

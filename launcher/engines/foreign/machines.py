@@ -28,11 +28,11 @@ def read_machines(words: LaunchWords, notes: Notes) -> None:
 def _torchrun(words: LaunchWords, notes: Notes) -> None:
     nodes, processes = words.flag("nnodes"), words.flag("nproc_per_node")
     if nodes is None:
-        notes.carry("cluster.nodes", 1, "torchrun without --nnodes")
+        notes.carry("cluster.nodes", 1, "torchrun without --nnodes", is_default=True)
     else:
         _count("cluster.nodes", nodes.replace(":", ".."), "--nnodes", notes)
     if processes is None:
-        notes.carry("cluster.devices_per_node", 1, "torchrun without --nproc_per_node")
+        notes.carry("cluster.devices_per_node", 1, "torchrun without --nproc_per_node", is_default=True)
     elif processes == "cpu":
         notes.carry("cluster.device", "cpu", "--nproc_per_node cpu")
         notes.drop(

@@ -53,7 +53,6 @@ def merged(readings: Sequence[Reading]) -> Merged:
         for carried in reading.carried:
             _add(table, carried)
         table.not_carried.extend(reading.not_carried)
-    _without_answered(table)
     _engine(table)
     _stage(table)
     _batch(table)
@@ -61,13 +60,18 @@ def merged(readings: Sequence[Reading]) -> Merged:
     if table.value("@ours"):
         _meeting(table)
         _threads(table)
+    else:  # nobody but us writes out what a person has left open
+        table.facts = {path: fact._replace(unsure="", instead_of=()) for path, fact in table.facts.items()}
+    _without_answered(table)
     return Merged(facts=table.facts, not_carried=tuple(table.not_carried), problems=tuple(table.problems))
 
 
 def _add(table: _Table, new: Carried) -> None:
     old = table.facts.get(new.path)
-    if old is None or old.value is UNWRITTEN:
+    if old is None or old.value is UNWRITTEN or (old.is_default and not new.is_default):
         table.facts[new.path] = new
+    elif new.is_default:
+        return
     elif new.value is not UNWRITTEN and new.value != old.value and new.path.partition(".")[0] != "@tool":
         table.problems.append(
             Problem(
@@ -81,11 +85,14 @@ def _add(table: _Table, new: Carried) -> None:
 
 def _without_answered(table: _Table) -> None:
     """What one file leaves open with "auto" and another one says is not missing any more."""
-    table.not_carried = [
-        each
-        for each in table.not_carried
-        if not (each.value == "auto" and table.value(each.hint.removeprefix("write ")) is not None)
-    ]
+
+    def is_answered(each: NotCarried) -> bool:
+        path = each.hint.removeprefix("write ")
+        return each.value == "auto" and any(
+            known == path or known.startswith(f"{path}.") for known in table.facts
+        )
+
+    table.not_carried = [each for each in table.not_carried if not is_answered(each)]
 
 
 def _engine(table: _Table) -> None:
@@ -220,16 +227,19 @@ def _fewer_devices(table: _Table, *, devices: int, named: int) -> None:
 def _placeholders(table: _Table) -> None:
     """Numbers of the Trainer's own arguments follow the plan from now on; our own commands stay as they were."""
     args = table.value("launch.args")
-    if args is None or table.value("@ours") or not table.value("@trainer_arguments"):
+    if args is None or table.value("@ours"):
         return
     words = list(args)
+    for at, word in enumerate(words[:-1]):
+        if word in {"--deepspeed", "--deepspeed_config"} and table.value("@deepspeed"):
+            words[at + 1] = "{deepspeed_config}"
     for at, word in enumerate(words):
         name, equals, value = word.partition("=")
         place = PLACEHOLDERS.get(name.lstrip("-").replace("-", "_")) if name.startswith("--") else None
         if place is None or not (equals or at + 1 < len(words)):
             continue
         found = value if equals else words[at + 1]
-        if _same(found, table.value(_PATHS[place])):
+        if table.value("@trainer_arguments") and _same(found, table.value(_PATHS[place])):
             if equals:
                 words[at] = f"{name}={{{place}}}"
             else:

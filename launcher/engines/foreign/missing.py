@@ -34,11 +34,10 @@ _WHY = {
     "sequence_length": "tokens per sequence",
     "hidden_size": "width of the model; a config.json has it, and so has model.preset",
     "cluster": "the machines; this one is taken",
-    "cluster.device": "which device; no launcher says it",
+    "cluster.device": "which device; no launcher says it, and cpu is taken",
     "launch.script": "what is trained",
     "name": "the file's name is taken",
 }
-_DEFAULT = "the default stands until it is written"
 
 
 def missing_keys(facts: Mapping[str, Carried]) -> tuple[Missing, ...]:
@@ -49,7 +48,7 @@ def missing_keys(facts: Mapping[str, Carried]) -> tuple[Missing, ...]:
     found = list(_below(section_of(Recipe), "", known, unsure))
     listed = {each.path for each in found}
     inner = [
-        Missing(path, fact.unsure, instead_of=fact.instead_of)
+        Missing(path, fact.unsure, instead_of=fact.instead_of, is_unsure=True)
         for path, fact in unsure.items()
         if path not in listed and not any(path.startswith(f"{each}.") for each in listed)
     ]
@@ -64,14 +63,14 @@ def _below(
         if path in _NO_PART_OF_A_PLAN or any(path == each or path.startswith(f"{each}.") for each in known):
             continue
         if path in unsure:
-            yield Missing(path, unsure[path].unsure, instead_of=unsure[path].instead_of)
+            yield Missing(path, unsure[path].unsure, instead_of=unsure[path].instead_of, is_unsure=True)
             continue
         inner = _section(key)
         touched = any(each.startswith(f"{path}.") for each in {*known, *unsure})
         if inner is not None and touched:
             yield from _below(inner, f"{path}.", known, unsure)
         elif not touched:
-            yield Missing(path, _WHY.get(path, _DEFAULT))
+            yield Missing(path, _WHY.get(path, ""))
 
 
 def _section(key: Key) -> SectionShape | None:
@@ -95,4 +94,5 @@ def _with_needs(found: tuple[Missing, ...], facts: Mapping[str, Carried]) -> Ite
                 why="these are the numbers of the first one, if there are any", instead_of=of_stage
             )
             continue
-        yield each._replace(needed=each.path in needed and not written)
+        is_needed = each.path in needed or (each.path == "cluster.device" and "cluster.nodes" in facts)
+        yield each._replace(needed=is_needed and not written)

@@ -22,10 +22,17 @@ class Notes:
         self._references: list[Reference] = []
 
     def carry(
-        self, path: str, value: Any, key: str, *, unsure: str = "", instead_of: tuple[str, ...] = ()
+        self,
+        path: str,
+        value: Any,
+        key: str,
+        *,
+        unsure: str = "",
+        instead_of: tuple[str, ...] = (),
+        is_default: bool = False,
     ) -> None:
         """A value of a recipe; the last of several for one path counts, as for an option given twice."""
-        self._carried[path] = Carried(path, value, self.source, key, unsure, instead_of)
+        self._carried[path] = Carried(path, value, self.source, key, unsure, instead_of, is_default)
 
     def settle(self, path: str, key: str, *, unsure: str = "", instead_of: tuple[str, ...] = ()) -> None:
         """The key is as a recipe has it where nothing is written."""

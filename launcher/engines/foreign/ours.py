@@ -21,31 +21,48 @@ if TYPE_CHECKING:
 __all__ = ["accelerate_without_ours", "deepspeed_without_ours"]
 
 _BUCKETS = ("zero_optimization.reduce_bucket_size", "zero_optimization.allgather_bucket_size")
+_OFF = {
+    "fp16.loss_scale_window": 1000,
+    "fp16.hysteresis": 2,
+    "fp16.min_loss_scale": 1,
+    "fp16.consecutive_hysteresis": False,
+    "fp16.auto_cast": False,
+}
+"""DeepSpeed's defaults, which many files write out for a format that is not in use. See formats/deepspeed_json.py."""
 _WRAPS = (("TRANSFORMER_BASED_WRAP", 0), ("SIZE_BASED_WRAP", 1_000_000))
 _WRAP = ("fsdp_config.fsdp_auto_wrap_policy", "fsdp_config.fsdp_min_num_params")
 
 
-def deepspeed_without_ours(config: Mapping[str, Any], notes: Notes, *, on_cpu: bool | None) -> dict[str, Any]:
-    """Leaves of a DeepSpeed JSON that rendering its settings again does not give; buckets follow the model's size.
+def deepspeed_without_ours(
+    config: Mapping[str, Any], notes: Notes, *, ours: bool, on_cpu: bool | None
+) -> dict[str, Any]:
+    """Leaves of a DeepSpeed JSON that rendering its settings again does not give.
 
-    on_cpu: None where nothing says it; what either would give is then ours.
+    ours: whether it was rendered here; buckets then follow the size of a model that nobody knows any more. on_cpu:
+    None where nothing says it; what either would give is then ours.
     """
-    found = leaves(config)
+    found = {key: value for key, value in leaves(config).items() if key not in _OFF or value != _OFF[key]}
     kinds = ("cpu", "cuda") if on_cpu is None else ("cpu",) if on_cpu else ("cuda",)
     for kind in kinds:
         own = leaves(deepspeed_config(_plan(notes, kind=kind)))
-        own |= {key: found[key] for key in _BUCKETS if _is_bucket(found.get(key)) and kind != "cpu"}
+        for key in _BUCKETS:
+            if not ours:
+                own.pop(key)
+            elif _is_bucket(found.get(key)) and kind != "cpu":
+                own[key] = found[key]
         found = {key: value for key, value in found.items() if key not in own or own[key] != value}
     return found
 
 
 def accelerate_without_ours(
-    config: Mapping[str, Any], notes: Notes, *, on_cpu: bool | None
+    config: Mapping[str, Any], notes: Notes, *, ours: bool, on_cpu: bool | None
 ) -> dict[str, Any]:
     """The same for an Accelerate file; how FSDP wraps layers follows the kind of the model."""
     found = leaves(config)
     own = leaves(accelerate_config(_plan(notes, kind="cpu" if on_cpu else "cuda")))
-    if tuple(found.get(key) for key in _WRAP) in _WRAPS:
+    if not ours:
+        own = {key: value for key, value in own.items() if key not in _WRAP}
+    elif tuple(found.get(key) for key in _WRAP) in _WRAPS:
         own |= {key: found[key] for key in _WRAP}
     return {key: value for key, value in found.items() if key not in own or own[key] != value}
 

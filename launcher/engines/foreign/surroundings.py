@@ -87,6 +87,8 @@ def _ours(env: Mapping[str, str], words: LaunchWords, notes: Notes, folder: str 
         unsure = _WHY.format(f"`{word}`") if could_be_filled(word, folder=folder) else ""
         notes.carry(path, _unplaced(word, folder), name, unsure=unsure)
     notes.carry("@run_dir", folder, "BATCHWRIGHT_RUN")
+    if words.tool.name in {"torchrun", "accelerate"} and "cluster.devices" not in notes.paths():
+        notes.settle("cluster.devices", "no variable hides a device")
 
 
 def _unplaced(word: str, folder: str | None) -> str:

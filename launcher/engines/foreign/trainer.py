@@ -151,7 +151,7 @@ def _intervals(given: Mapping[str, Any], notes: Notes, mark: str) -> None:
     ):
         strategy, steps = given.get(what, given.get(old)), given.get(every)
         if strategy == "epoch":
-            notes.carry(f"{section}.every", "1 epochs", f"{mark}{what}")
+            notes.carry(f"{section}.every", "1 epoch", f"{mark}{what}")
         elif strategy == "no":
             continue
         elif steps is not None and (strategy == "steps" or section == "checkpoint"):

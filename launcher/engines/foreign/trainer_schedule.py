@@ -19,7 +19,12 @@ _DECAYS = {
     "cosine": "cosine",
     "cosine_with_min_lr": "cosine",
     "warmup_stable_decay": "wsd",
+    "polynomial": "polynomial",
+    "inverse_sqrt": "inverse-sqrt",
 }
+_SHAPES = {"linear": "linear", "1-sqrt": "sqrt", "cosine": "cosine"}
+_LR_END, _TIMESCALE = 1e-7, 10_000
+"""Where polynomial ends, and what inverse_sqrt takes without a warmup. Source: transformers@5.23.0 optimization.py."""
 
 
 def read_schedule(given: Mapping[str, Any], notes: Notes, mark: str) -> None:
@@ -37,19 +42,20 @@ def read_schedule(given: Mapping[str, Any], notes: Notes, mark: str) -> None:
     if notes.says("optimizer.learning_rate") is None:
         _warmup(given, notes, mark)
         return
-    notes.carry("schedule.owner", "script:trainer", "the Trainer")
+    notes.carry("schedule.owner", "script:trainer", "the Trainer", is_default=True)
     if name == "constant":
         notes.settle("schedule.warmup", f"{mark}lr_scheduler_type")  # it warms up with the other name only
     else:
         _warmup(given, notes, mark)
     if name is None:
-        notes.carry("schedule.decay", "linear", "the Trainer's default")
+        notes.carry("schedule.decay", "linear", "the Trainer's default", is_default=True)
         return
     key = f"{mark}lr_scheduler_type"
-    if _DECAYS[name] == "constant":
+    decay = _decay(name, given.get("lr_scheduler_kwargs"))
+    if decay == "constant":
         notes.settle("schedule.decay", key)
     else:
-        notes.carry("schedule.decay", _DECAYS[name], key)
+        notes.carry("schedule.decay", decay, key)
     _special(name, given.get("lr_scheduler_kwargs"), notes, f"{mark}lr_scheduler_kwargs")
 
 
@@ -58,7 +64,9 @@ def _length(given: Mapping[str, Any], notes: Notes, mark: str) -> None:
     if isinstance(steps, int) and steps > 0:
         notes.carry("schedule.length", f"{steps} steps", f"{mark}max_steps")
     elif isinstance(epochs, int | float) and epochs > 0:
-        notes.carry("schedule.length", f"{epochs:g} epochs", f"{mark}num_train_epochs")
+        notes.carry(
+            "schedule.length", f"{epochs:g} epoch{'s' if epochs != 1 else ''}", f"{mark}num_train_epochs"
+        )
 
 
 def _warmup(given: Mapping[str, Any], notes: Notes, mark: str) -> None:
@@ -100,8 +108,34 @@ def _special(name: str, written: Any, notes: Notes, key: str) -> None:
             )
         if isinstance(kwargs.get("min_lr_ratio"), int | float):
             notes.carry(path, kwargs.pop("min_lr_ratio"), f"{key}.min_lr_ratio")
-        if kwargs.get("decay_type") in {"linear", "1-sqrt"}:
-            shape = {"linear": "linear", "1-sqrt": "sqrt"}[kwargs.pop("decay_type")]
-            notes.carry("schedule.decay_shape", shape, f"{key}.decay_type")
+        shape = kwargs.get("decay_type", "cosine")  # its own default
+        if shape in _SHAPES:
+            kwargs.pop("decay_type", None)
+            notes.carry("schedule.decay_shape", _SHAPES[shape], f"{key}.decay_type")
+    elif name == "polynomial":
+        _polynomial(kwargs, notes, key)
+    elif name == "inverse_sqrt":
+        scale = kwargs.pop("timescale", None) or (None if notes.says("schedule.warmup") else _TIMESCALE)
+        if scale is not None:
+            notes.carry("schedule.decay_length", f"{scale} steps", f"{key}.timescale")
     for name_, value in kwargs.items():
         notes.carry(f"schedule.arguments.lr_scheduler_kwargs.{name_}", value, f"{key}.{name_}")
+
+
+def _decay(name: str, kwargs: Any) -> str:
+    """The shape in a recipe's word: a polynomial of power 1 is a line."""
+    power = kwargs.get("power", 1.0) if isinstance(kwargs, Mapping) else 1.0
+    return "linear" if name == "polynomial" and power == 1 else _DECAYS[name]
+
+
+def _polynomial(kwargs: dict[str, Any], notes: Notes, key: str) -> None:
+    peak, end = notes.says("optimizer.learning_rate"), kwargs.get("lr_end", _LR_END)
+    if isinstance(kwargs.get("power"), int | float):
+        power = kwargs.pop("power")
+        if power != 1:
+            notes.carry("schedule.decay_power", float(power), f"{key}.power")
+    if isinstance(end, int | float) and isinstance(peak, int | float) and peak:
+        kwargs.pop("lr_end", None)
+        if end:
+            source = f"{key}.lr_end / learning_rate: {end:g} / {peak:g}"
+            notes.carry("schedule.final_learning_rate_ratio", float(f"{end / peak:.12g}"), source)
