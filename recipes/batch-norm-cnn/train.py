@@ -2,7 +2,7 @@
 
     batchwright run recipes/batch-norm-cnn/cpu-1x2.yaml
 
-Needs scikit-learn for its data. Batch, learning rate and sample order come from the plan. Batch norm takes its
+Needs scikit-learn. Batch, learning rate and sample order come from the plan. Batch norm takes its
 statistics from one micro-batch of one process; for validation it takes the running averages of process 0.
 """
 

@@ -26,16 +26,12 @@ def read_texts(length):
 
 
 class CharacterModel(nn.Module):
-    """Embedding and head share one table, as the recipe's tie_word_embeddings (the default) says."""
-
     def __init__(self, shape):
         super().__init__()
         width = shape.hidden_size
         self.characters = nn.Embedding(shape.vocab_size, width)
         self.layers = nn.RNN(width, width, num_layers=shape.num_layers, batch_first=True)
         self.head = nn.Linear(width, shape.vocab_size)
-        nn.init.normal_(self.characters.weight, std=0.02)
-        self.head.weight = self.characters.weight
 
     def forward(self, rows):
         """Summed loss of each row, in nats."""

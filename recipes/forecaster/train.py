@@ -2,7 +2,8 @@
 
     batchwright run recipes/forecaster/cpu-1x2.yaml
 
-What is forecast is the change to the next value. Its squared error is over that of "no change", which has 1. Sizes, batch, learning rate and sample order come from the plan.
+What is forecast is the change to the next value, and its validation loss is the squared error over that of "no
+change", which has 1. Sizes, batch, learning rate and sample order come from the plan.
 """
 
 from pathlib import Path

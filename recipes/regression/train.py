@@ -1,4 +1,4 @@
-"""A small network estimates how far diabetes has progressed after a year, under torchrun, Accelerate or DeepSpeed.
+"""A small network estimates how far diabetes has progressed, under torchrun, Accelerate or DeepSpeed alike.
 
     batchwright run recipes/regression/cpu-1x2-batch-8.yaml
 
@@ -14,7 +14,7 @@ from launcher import runtime
 
 
 def read_patients():
-    """Ten features and one target in standard deviations, of 353 patients and of 89 for validation (every fifth)."""
+    """Features and target in standard deviations, of 353 patients and of 89 for validation (every fifth)."""
     features, target = (torch.tensor(part, dtype=torch.float32) for part in load_diabetes(return_X_y=True))
     held_out = torch.arange(len(target)) % 5 == 0
     parts = []
