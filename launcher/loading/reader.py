@@ -177,8 +177,8 @@ def _section(shape: SectionShape, node: Keys, place: Place, path: str, found: Fo
                 "unknown-key", entry.key, f"unknown key `{shown_path(name)}`{where}", path=inner, hint=hint
             )
             if found.guesses:
-                meant = meant_instead(name, shape=shape, path=path)
-                found.lost.update(meant or _may_be(entry, shape, node, path))
+                meant = meant_instead(name, shape=shape, path=path) or _may_be(entry, shape, node, path)
+                found.lost.update(set(meant) - {below(path, written) for written in node.entries})
         elif not _left_out(key, entry.node):
             values[name] = read(key.shape, entry, inner, found)
     if node.entries and not any(shape.key(name) for name in node.entries):

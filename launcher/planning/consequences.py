@@ -6,6 +6,7 @@ told once the others are mended.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 from launcher.errors import Problem
@@ -54,7 +55,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "ambiguous-script": ("launch.script", "launch.module"),
     "ambiguous-devices": ("cluster.devices", "cluster.devices_per_node"),
     # batch and ranks; a micro-batch or accumulation that nobody can read divides no batch that its ranks do not divide
-    "batch-not-divisible": (*_BATCH, *_RANKS, "launch.runtime"),
+    "batch-not-divisible": (_OWN, *_RANKS, "launch.runtime"),
     "batch-triad-mismatch": (
         *(*_BATCH, _LENGTH, *_RANKS, "launch.runtime", "micro_batch_size", "gradient_accumulation_steps"),
     ),
@@ -63,7 +64,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "parallel-not-dividing": (
         *(_OWN, *_RANKS, "parallel.expert", *_SOURCES, "model.num_layers", "hidden_size", _LENGTH),
     ),
-    "script-must-apply": (_OWN, "launch.engine", "launch.script_applies", "parallel.data.strategy", *_RANKS),
+    "script-must-apply": (_OWN, "launch.engine", "launch.script_applies"),
     # the model
     "width-not-divisible": ("hidden_size", *_SOURCES, "model.num_layers", "model.num_attention_heads"),
     "heads-not-dividing": (_OWN, "hidden_size", *_SOURCES, *_HEADS, *_RANKS),
@@ -72,8 +73,12 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "missing-reference-batch": ("optimizer.reference_learning_rate", "optimizer.learning_rate", *_REFERENCE),
     "missing-scaling-parameter": ("optimizer.scaling", "optimizer.reference_learning_rate", *_REFERENCE),
     "schedule-needs-length": (_OWN, "schedule", *_AMOUNTS),
-    "schedule-needs-decay-length": ("schedule.decay", "schedule.decay_length", "schedule.length"),
+    "schedule-needs-decay-length": ("schedule.decay", "schedule.decay_length"),
+    "schedule-needs-decay-at": ("schedule.decay", "schedule.decay_at"),
     "decay-longer-than-run": ("schedule", *_AMOUNTS),
+    "decay-marks": ("schedule", *_AMOUNTS, "optimizer"),
+    "decay-ends-early": ("schedule", *_AMOUNTS, "optimizer"),
+    "decay-behind-the-run": ("schedule", *_AMOUNTS, "optimizer"),
     "warmup-longer-than-run": ("schedule", *_AMOUNTS, "optimizer"),
     "epochs-need-data-size": (_OWN, "data", _LENGTH),
     "tokens-need-sequence-length": (_OWN, _LENGTH, "stages"),
@@ -90,7 +95,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "unknown-placeholder": (_OWN,),
     "unbalanced-brace": (_OWN,),
     "native-owns-key": (_OWN, "launch.engine", "optimizer.owner", "schedule.owner"),
-    "not-yet-supported": (_OWN, "data.kind", "launch.engine", "launch.runtime", "launch.script_applies"),
+    "not-yet-supported": (_OWN, "data.kind", "launch.runtime", "launch.script_applies"),
     "missing-script": ("launch.script", "launch.module"),
     "missing-image": ("launch.container", "launch.executor"),
     # legal, and worth a word
@@ -104,6 +109,10 @@ _AT_A_KEY: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("missing-key", "model.module"): _SOURCES,
     ("missing-key", "model.num_experts"): ("model.num_experts", *_SOURCES),
     ("batch-not-divisible", "global_batch_tokens"): (*_BATCH, _LENGTH, *_RANKS, "launch.runtime"),
+    ("parallel-not-dividing", "parallel"): _RANKS,
+    ("parallel-not-dividing", "parallel.expert"): (*_RANKS, "parallel.expert"),
+    ("heads-not-dividing", "model.num_attention_heads"): ("hidden_size", *_SOURCES, *_HEADS),
+    ("heads-not-dividing", "model.num_key_value_heads"): ("hidden_size", *_SOURCES, *_HEADS),
     ("wrong-type", _LENGTH): (_LENGTH, *_SOURCES),
     ("native-owns-key", "launch.native.argv"): ("launch.native.argv", "launch.engine", "launch.executor"),
     ("not-yet-supported", "launch.executor"): ("launch.executor", *_RANKS),
@@ -124,7 +133,9 @@ def is_own_fault(problem: Problem, lost: Collection[str]) -> bool:
 def keys_of(problem: Problem) -> tuple[str, ...]:
     """Dotted paths of the keys that a problem follows from, `*` for any item of a list; the empty path is every key."""
     stage, path = _stage_of(problem.path)
-    keys = _AT_A_KEY.get((problem.code, path)) or _KEYS.get(problem.code) or (_EVERY,)
+    keys = (
+        _AT_A_KEY.get((problem.code, re.sub(r"\.[0-9]+$", "", path))) or _KEYS.get(problem.code) or (_EVERY,)
+    )
     whole = tuple(problem.path if key == _OWN else key for key in keys)
     return whole if not stage else (*whole, *(f"{stage}.{key}" for key in whole if key))
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from launcher.errors import Problem
-from launcher.planning.layout import machines_of
+from launcher.planning.layout import axes_of, machines_of
 from launcher.planning.model import WIDTH_PER_HEAD
 from launcher.spec.cluster import Cluster
 from launcher.spec.model import Model
 from launcher.spec.recipe import Recipe
+from launcher.units import Amount
 
 __all__ = ["set_aside"]
 
 _SPLIT = ("global_batch_size", "global_batch_tokens", "micro_batch_size", "gradient_accumulation_steps")
+_RANKS = ("cluster.nodes", "cluster.devices_per_node", "cluster.devices", "cluster.groups")
+_LONG = Amount(number=Fraction(10**9), unit="steps", text="1B steps")
 _SPLIT_CODES = (
     "batch-not-divisible",
     "batch-triad-mismatch",
@@ -31,11 +35,11 @@ def set_aside(
 
     A key goes first, its whole section where the key alone did not help. None where nothing is left to set aside.
     """
-    unknown = set(lost)
+    new, unknown = recipe, set(lost)
     for problem in problems:
-        recipe, gone = _without(recipe, problem, frozenset(unknown))
+        new, gone = _without(new, problem, frozenset(unknown))
         unknown |= gone
-    return None if unknown == lost else (recipe, frozenset(unknown))
+    return None if new == recipe and unknown == lost else (new, frozenset(unknown))
 
 
 def _without(recipe: Recipe, problem: Problem, lost: frozenset[str]) -> tuple[Recipe, set[str]]:
@@ -49,6 +53,10 @@ def _without(recipe: Recipe, problem: Problem, lost: frozenset[str]) -> tuple[Re
         return replace(recipe, model=Model(), hidden_size=WIDTH_PER_HEAD), {"model", "hidden_size"}
     if path == "sequence_length":
         return replace(recipe, sequence_length=1), {"sequence_length"}
+    if problem.code == "parallel-not-dividing" and path == "parallel":
+        return _with_ranks(recipe), set(_RANKS)
+    if path == "schedule.length" and path not in lost:  # none at all would bring new complaints
+        return replace(recipe, schedule=replace(recipe.schedule, length=_LONG)), {path}
     if head == "cluster" and not isinstance(recipe.cluster, Cluster):
         return replace(recipe, cluster=Cluster()), {"cluster"}
     if path in lost:
@@ -68,6 +76,14 @@ def _with_a_batch(recipe: Recipe) -> Recipe:
         micro_batch_size="auto",
         gradient_accumulation_steps="auto",
     )
+
+
+def _with_ranks(recipe: Recipe) -> Recipe:
+    """One node with as many devices as the axes need: who applies them can still be asked."""
+    axes = axes_of(recipe.parallel)
+    old = recipe.cluster if isinstance(recipe.cluster, Cluster) else Cluster()
+    count = axes.ranks_per_replica * axes.expert
+    return replace(recipe, cluster=replace(old, nodes=1, devices_per_node=count, devices=None, groups=()))
 
 
 def _at_default(value: Any, names: Sequence[str]) -> Any:
