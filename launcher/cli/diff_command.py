@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from launcher.cli.surroundings import Surroundings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from launcher.cli.two_sides import Place
     from launcher.errors import LauncherError
     from launcher.planning.comparing.sides import Side
@@ -61,10 +63,11 @@ def _compared(arguments: argparse.Namespace, around: Surroundings, folder: str) 
         around.tell("batchwright diff: --set changes the second side, and a lock cannot be changed")
         return 2
     measured = all(place.is_file for place in places)
+    environ = {} if any(place.is_lock for place in places) else around.environ  # as locks are made
     refused: list[LauncherError] = []
     sides = []
     for place, overrides in zip(places, ((), arguments.set), strict=True):
-        side = _side(place, overrides, around, measured=measured)
+        side = _side(place, overrides, environ, measured=measured)
         sides.append(side)
         refused += [side] if isinstance(side, Exception) else []
     if refused:
@@ -102,13 +105,13 @@ def _places(arguments: argparse.Namespace, around: Surroundings, folder: str) ->
 
 
 def _side(
-    place: Place, overrides: list[str] | tuple[str, ...], around: Surroundings, *, measured: bool
+    place: Place, overrides: Sequence[str], environ: Mapping[str, str], *, measured: bool
 ) -> Side | LauncherError:
     from launcher.cli.two_sides import side_of
     from launcher.errors import LauncherError
 
     try:
-        return side_of(place, overrides=overrides, environ=around.environ, measured=measured)
+        return side_of(place, overrides=overrides, environ=environ, measured=measured)
     except LauncherError as error:
         return error
 
@@ -122,14 +125,15 @@ def _refuse(
 ) -> int:
     """Problems of every side that has no plan, and which one has."""
     errors = [each for error in refused for each in error.problems if each.severity == "error"]
-    for each in dict.fromkeys(map(str, errors)):
+    words = list(dict.fromkeys(map(str, errors)))
+    for each in words:
         around.tell(each)
     for place, side in zip(places, sides, strict=True):
         if not isinstance(side, Exception):
             around.tell(
                 f"{place.name}: has a plan ({side.facts['verdict']}); there is nothing to compare it with"
             )
-    around.tell(f"{len(errors)} problem{'s' if len(errors) != 1 else ''}")
+    around.tell(f"{len(words)} problem{'s' if len(words) != 1 else ''}")
     if arguments.json:
         import json
 

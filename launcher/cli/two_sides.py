@@ -83,13 +83,15 @@ def lock_and_now(text: str, *, into: str, environ: Mapping[str, str]) -> tuple[P
         return place, Place(recipe, recipe, {}, lock.cluster)
     if place.names:
         return place, Place(here, here, {})
+    if not Path(text).name:
+        return place, place  # refused where it is read
     path = lock_path(text)
     if os.path.lexists(text) and not os.path.lexists(path):
         problem = Problem(
             code="not-locked",
             where=text,
             message=f"there is no {path}: nothing to compare with",
-            hint=f"batchwright lock {quote(text)}, or name a second side",
+            hint=_instead(text),
         )
         raise RecipeError([problem])
     return (Place(path, path, {}) if os.path.lexists(path) else place), place
@@ -121,6 +123,16 @@ def side_of(place: Place, *, overrides: Sequence[str], environ: Mapping[str, str
     from dataclasses import replace
 
     return replace(side, problems=renamed(side.problems or (), place.names))
+
+
+def _instead(recipe: str) -> str:
+    """What can be compared, where a recipe has no lock of its own."""
+    from launcher.cli.locking import lock_paths
+
+    others = lock_paths(recipe)
+    if others:
+        return f"batchwright diff {quote(others[0])}"
+    return f"batchwright lock {quote(recipe)}, or name a second side"
 
 
 def _from_top(path: str, environ: Mapping[str, str]) -> str:

@@ -186,13 +186,16 @@ def _fits(comparison: Comparison) -> str:
 
 
 def _cause(moved: Moved, comparison: Comparison) -> str:
-    """The first thing that memory grows with and that moved the same way; else a setting, else the largest part."""
+    """What memory grows with and that moved the same way; else a setting, else the largest part."""
     before, after = comparison.before.facts, comparison.after.facts
     grows = moved.after > moved.before
+    found = []
     for path, more, less in _CAUSES:
         first, second = before.get(path), after.get(path)
         if first is not None and second is not None and first != second and (second > first) == grows:
-            return f"from the {more if grows else less}"
+            found.append(more if grows else less)
+    if found:
+        return f"from the {' and the '.join(found)}"
     for path, name in _SETTINGS.items():
         if any(each.path == path or each.path.startswith(f"{path}.") for each in comparison.moved):
             return f"from the {name}"

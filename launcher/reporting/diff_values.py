@@ -59,7 +59,7 @@ def share(before: float, after: float) -> str:
         return ""
     change = 100 * (after / before - 1)
     if abs(change) >= 1000:
-        return f"x {after / before:.3g}"
+        return f"x {after / before:,.0f}" if after >= 100 * before else f"x {after / before:.3g}"
     if abs(change) < 0.05:
         return f"{change:+.1g} %"
     return f"{math.copysign(math.floor(10 * abs(change) + 0.5) / 10, change):+.1f} %"  # 6.25 is 6.3 to people

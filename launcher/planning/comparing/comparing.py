@@ -184,7 +184,11 @@ def _told(moved: Sequence[Moved]) -> tuple[Moved, ...]:
     """Without what only follows from other values that have moved."""
     causes = [each.path for each in moved if _consequence(each.path) is None]
     kept = []
+    planned = [each for each in moved if each.path == "learning_rate.peak_learning_rate"]
+    came = any(each.before is None or each.after is None for each in planned)
     for each in moved:
+        if came and each.path.startswith("learning_rate.schedule.") and not each.path.endswith(".decay"):
+            continue  # no rate was planned, or none is
         follows = _consequence(each.path)
         if follows is None or not any(path.startswith(follows) for path in causes if path != each.path):
             kept.append(each)
