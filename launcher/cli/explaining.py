@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
 
 def answer(word: str) -> Answer:
-    """What is known of an error code, a key of a recipe, a number of a plan or a placeholder.
+    """What is known of an error code, a key of a recipe, a number of a plan, a placeholder, or a row of the catalog.
 
     Raises LauncherError[nothing-to-explain] with the nearest words, or with all that have that name.
     """
@@ -49,6 +49,8 @@ def answer(word: str) -> Answer:
             return _several(plain, named) if len(named) > 1 else explain(named[0])
     if plain in NAMES:
         return _placeholder(plain)
+    if (row := _row(word.strip())) is not None:
+        return row
     raise _unknown(word, plain)
 
 
@@ -105,6 +107,19 @@ def _number(path: str) -> Answer:
     made = plan(load_recipe(library_file(_EXAMPLE)), environ={}, measured=False)
     known = explain_number(path, plan=made, example=f"recipes/{_EXAMPLE}.yaml")
     return Answer(number_lines(known, also=_also(path, _number)), {"kind": "number", **asdict(known)})
+
+
+def _row(name: str) -> Answer | None:
+    """A device or a model of the catalog."""
+    from launcher.catalog.devices import DEVICES
+    from launcher.catalog.models import PRESETS
+    from launcher.reporting.catalog_reference import device_lines, model_lines
+
+    if name in DEVICES:
+        return Answer(device_lines(DEVICES[name]), {"kind": "device", "row": asdict(DEVICES[name])})
+    if name in PRESETS:
+        return Answer(model_lines(name, PRESETS[name]), {"kind": "model", "row": PRESETS[name]._asdict()})
+    return None
 
 
 def _placeholder(name: str) -> Answer:

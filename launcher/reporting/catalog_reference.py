@@ -6,10 +6,10 @@ from dataclasses import fields
 
 from launcher.catalog.devices import DEVICES
 from launcher.catalog.models import PRESETS, Preset
-from launcher.reporting.field_help import field_help
+from launcher.reporting.columns import WIDTH, table, wrapped
 from launcher.spec.catalog import NUMBERS, Device, Peaks
 
-__all__ = ["catalog_reference", "device_lines"]
+__all__ = ["catalog_reference", "device_lines", "model_lines"]
 
 _HEAD = """# Catalog
 
@@ -71,16 +71,33 @@ def catalog_reference() -> str:
 
 
 def device_lines(device: Device) -> list[str]:
-    """One device for people: a line for each number, with its source."""
-    helps = field_help(Device)
-    found = []
-    for number in NUMBERS:
-        value = getattr(device, number)
-        if value in {None, Peaks()}:
-            continue
-        shown = _peaks(value) if isinstance(value, Peaks) else f"{value:g}"
-        found.append(f"{number}: {shown}   {helps[number]} Source: {device.source_of(number)}")
-    return found
+    """One device for people: each number with where it comes from, in lines of at most 100 characters."""
+    rows = [
+        (number, _peaks(value) if isinstance(value, Peaks) else f"{value:g}", device.source_of(number))
+        for number in NUMBERS
+        if (value := getattr(device, number)) not in {None, Peaks()}
+    ]
+    head = (
+        f"{device.name}: a device of the catalog ({device.kind}{'' if device.has_bf16 else ', without bf16'})"
+    )
+    return [head, "", *(table(("number", "value", "source"), rows) if rows else [device.source])]
+
+
+def model_lines(name: str, preset: Preset) -> list[str]:
+    """One model for people: what its name stands for in a recipe."""
+    count = "" if preset.num_parameters is None else f", {preset.num_parameters:,} parameters"
+    keys = {
+        "hidden_size": preset.hidden_size,
+        **{f"model.{key}": value for key, value in preset.model.items()},
+    }
+    rows = [
+        (key, str(value).lower() if isinstance(value, bool) else str(value)) for key, value in keys.items()
+    ]
+    return [
+        *wrapped(f"{name}: a model of the catalog{count}; {preset.source}", width=WIDTH),
+        "",
+        *table(("key", "value"), [row for row in rows if row[1] != "None"]),
+    ]
 
 
 def _peaks(peaks: Peaks) -> str:
