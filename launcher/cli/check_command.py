@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from launcher.cli.surroundings import Surroundings
 
 if TYPE_CHECKING:
+    from launcher.cli.locked import LockFinding
     from launcher.errors import Problem
     from launcher.spec.checked import Checked
 
@@ -81,20 +82,28 @@ def _checked(arguments: argparse.Namespace, around: Surroundings) -> Checked:
 
     checked = check_files(arguments.paths, environ=around.environ)
     if arguments.locked:
-        from launcher.cli.locked import locked_findings
-
-        findings = locked_findings(
-            arguments.paths,
-            against=arguments.against,
-            allow_moved=arguments.allow_moved,
-            environ=around.environ,
-        )
-        checked = with_locks(checked, findings)
+        checked = with_locks(checked, _findings(arguments, around))
     if not arguments.strict:
         return checked
     return replace(
         checked, files=tuple(replace(file, problems=strictly(file.problems)) for file in checked.files)
     )
+
+
+def _findings(arguments: argparse.Namespace, around: Surroundings) -> tuple[LockFinding, ...]:
+    """What the locks say; a revision that cannot be read is a problem like any other."""
+    from launcher.cli.locked import LockFinding, locked_findings
+    from launcher.errors import LauncherError
+
+    try:
+        return locked_findings(
+            arguments.paths,
+            against=arguments.against,
+            allow_moved=arguments.allow_moved,
+            environ=around.environ,
+        )
+    except LauncherError as error:
+        return (LockFinding("", error.problems, ()),)
 
 
 def _print(checked: Checked, arguments: argparse.Namespace, around: Surroundings) -> None:

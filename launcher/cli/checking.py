@@ -54,7 +54,7 @@ def with_locks(checked: Checked, findings: Sequence[LockFinding]) -> Checked:
     files = {file.path: file for file in checked.files}
     told = {(each.where, each.code, each.message) for file in checked.files for each in file.problems}
     for finding in findings:
-        path = os.path.normpath(finding.recipe)
+        path = os.path.normpath(finding.recipe) if finding.recipe else ""
         file = files.get(path, CheckedFile(path=path, kind="other"))
         new = [each for each in finding.problems if (each.where, each.code, each.message) not in told]
         files[path] = replace(file, problems=(*file.problems, *new), lines=(*file.lines, *finding.lines))

@@ -12,12 +12,18 @@ from launcher.planning.layout import axes_of, machines_of
 from launcher.planning.model import WIDTH_PER_HEAD
 from launcher.spec.cluster import Cluster
 from launcher.spec.model import Model
-from launcher.spec.recipe import Recipe
+from launcher.spec.recipe import Recipe, Stage
 from launcher.units import Amount
 
 __all__ = ["set_aside"]
 
 _SPLIT = ("global_batch_size", "global_batch_tokens", "micro_batch_size", "gradient_accumulation_steps")
+_MARK_CODES = (
+    "stage-without-end",
+    "stages-out-of-order",
+    "stage-holds-no-step",
+    "stage-ends-inside-a-sequence",
+)
 _RANKS = ("cluster.nodes", "cluster.devices_per_node", "cluster.devices", "cluster.groups")
 _LONG = Amount(number=Fraction(10**9), unit="steps", text="1B steps")
 _SPLIT_CODES = (
@@ -46,7 +52,7 @@ def _without(recipe: Recipe, problem: Problem, lost: frozenset[str]) -> tuple[Re
     path = problem.path
     head = path.partition(".")[0]
     if head == "stages":
-        return replace(recipe, stages=()), {"stages"}
+        return _without_in_stages(recipe, problem, lost)
     if path in _SPLIT or problem.code in _SPLIT_CODES:
         return _with_a_batch(recipe), set(_SPLIT)
     if head in {"hidden_size", "model"}:
@@ -64,6 +70,35 @@ def _without(recipe: Recipe, problem: Problem, lost: frozenset[str]) -> tuple[Re
     if not path:
         return recipe, set()
     return _at_default(recipe, path.split(".")), {path}
+
+
+def _without_in_stages(recipe: Recipe, problem: Problem, lost: frozenset[str]) -> tuple[Recipe, set[str]]:
+    """Marks that are in order, or a batch for one stage; all stages go where neither helps."""
+    places = range(len(recipe.stages))
+    marks = {f"stages.{place}.until" for place in places}
+    if problem.path in marks and problem.code in _MARK_CODES and not marks <= lost:
+        ends = [_samples(10**9 * (place + 1)) for place in places[:-1]]
+        stages = tuple(map(_until, recipe.stages, (*ends, None)))
+        return replace(recipe, stages=stages), marks
+    number = problem.path.split(".")[1:2]
+    sizes = {f"stages.{number[0]}.{key}" for key in _SPLIT} if number else set()
+    if problem.code in _SPLIT_CODES and number and number[0].isdecimal() and not sizes <= lost:
+        whole = _with_a_batch(recipe)
+        split = {key: getattr(whole, key) for key in _SPLIT}
+        stages = tuple(
+            replace(stage, **split) if place == int(number[0]) else stage
+            for place, stage in enumerate(recipe.stages)
+        )
+        return replace(recipe, stages=stages), sizes
+    return replace(recipe, stages=()), {"stages"}
+
+
+def _until(stage: Stage, end: Amount | None) -> Stage:
+    return replace(stage, until=end)
+
+
+def _samples(number: int) -> Amount:
+    return Amount(number=Fraction(number), unit="samples", text=f"{number} samples")
 
 
 def _with_a_batch(recipe: Recipe) -> Recipe:

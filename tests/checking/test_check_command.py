@@ -245,3 +245,35 @@ def test_a_check_imports_nothing_heavy(files):
         [sys.executable, "-c", code], cwd=files, capture_output=True, text=True, check=True, timeout=60
     )
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_revision_that_cannot_be_read(check, folder):
+    """Is one more problem, in every form; the recipes are checked all the same."""
+    (folder / "r.yaml").write_text(GOOD)
+    answer = check("r.yaml", "--locked", "--against", "nowhere")
+    assert answer.code == 1
+    assert answer.out.startswith("unknown-memory  r.yaml  ")
+    assert answer.err.splitlines()[-1].startswith("1 recipe: 1 problem")
+    assert check("r.yaml", "--locked", "--against", "nowhere", "--github").out.count("::error ") == 1
+    told = check("r.yaml", "--locked", "--against", "nowhere", "--json").json
+    assert [file["path"] for file in told["files"]] == ["r.yaml", ""]
+
+
+def test_locks_are_looked_at(check, folder):
+    """Without a lock a recipe is warned of, with one it passes, and a moved meaning is told with its difference."""
+    from launcher.cli.main import main
+
+    path = folder / "r.yaml"
+    path.write_text(GOOD)
+    assert "warning: r.yaml: the recipe has no lock [not-locked]" in check(".", "--locked").err
+    assert main(["lock", "r.yaml"], environ={}) == 0
+    assert check(".", "--locked", "--strict").err == "1 recipe: 0 problems\n"
+    path.write_text(GOOD.replace("1e-3", "2e-3"))
+    answer = check(".", "--locked")
+    assert answer.code == 1
+    assert "[lock-moved]" in answer.err
+    assert "0.001 -> 0.002" in answer.err
+    assert any(
+        "0.001 -> 0.002" in line for line in check(".", "--locked", "--json").json["files"][0]["moved"]
+    )
+    assert check(".", "--locked", "--allow-moved").code == 0

@@ -56,18 +56,32 @@ FAULTS = {
     "a seed": ({"seed": -1}, "out-of-range"),
     "a key of nobody": ({"frobnicate": "yes"}, "unknown-key"),
 }
+STAGES = [
+    {"until": "1B tokens", "global_batch_size": 256},
+    {"until": "2B tokens", "global_batch_size": 512},
+    {"global_batch_size": 1024},
+]
+IN_STAGES = {
+    "a stage without end": ({"stages.0.until": None}, "stage-without-end"),
+    "marks out of order": ({"stages.1.until": "0.5B tokens"}, "stages-out-of-order"),
+    "a batch of a stage": ({"stages.1.global_batch_size": 513}, "batch-not-divisible"),
+    "the last stage's batch": ({"stages.2.global_batch_size": 1023}, "batch-not-divisible"),
+    "a key of a stage": ({"stages.2.global_batch": 7}, "unknown-key"),
+    "a type in a stage": ({"stages.0.compile": 3}, "wrong-type"),
+    "a choice in a stage": ({"stages.1.precision": "bf61"}, "bad-choice"),
+}
 SAME_KEY = {frozenset({"an optimizer", "no reference batch"})}
 PAIRS = [pair for pair in itertools.combinations(FAULTS, 2) if frozenset(pair) not in SAME_KEY]
 
 
-def with_faults(*names):
-    recipe = copy.deepcopy(WHOLE)
+def with_faults(*names, stages=()):
+    recipe = copy.deepcopy({**WHOLE, "stages": list(stages)})
     for name in names:
-        for path, value in FAULTS[name][0].items():
+        for path, value in {**FAULTS, **IN_STAGES}[name][0].items():
             *above, key = path.split(".")
             at = recipe
             for part in above:
-                at = at[part]
+                at = at[int(part) if part.isdecimal() else part]
             at[key] = value
     return recipe
 
@@ -102,3 +116,17 @@ def test_both_faults_are_told(alone):
 def test_both_faults_are_told_of_every_pair(alone):
     """The same of all pairs."""
     both_are_told(PAIRS, alone)
+
+
+def test_both_faults_of_stages_are_told():
+    """Marks, batches and keys of stages hide one another as little."""
+    alone = {name: told(with_faults(name, stages=STAGES)) for name in (*IN_STAGES, *FAULTS)}
+    assert {name: [code for code, _ in alone[name]] for name in IN_STAGES} == {
+        name: [code] for name, (_, code) in IN_STAGES.items()
+    }
+    for one, other in list(itertools.combinations(IN_STAGES, 2))[
+        1:
+    ]:  # without the mark before it none is out of order
+        assert told(with_faults(one, other, stages=STAGES)) == sorted(alone[one] + alone[other]), (one, other)
+    for one, other in [("a batch of a stage", "a device"), ("marks out of order", "an engine")]:
+        assert told(with_faults(one, other, stages=STAGES)) == sorted(alone[one] + alone[other]), (one, other)
