@@ -61,7 +61,11 @@ def test_another_way_to_carry_it_out_is_a_warning(repo):
     assert lines == ["semantics changed: no", "parts of the plan   launch"]
 
 
-@pytest.mark.parametrize("text", [LLAMA, LLAMA.replace("model: {", "model: {dropout: 0.1, ")])
+WITH_DROPOUT = LLAMA.replace("model: {", "model: {dropout: 0.1, ")
+STAGES = "stages: [{until: 524288 samples, global_batch_size: 512, sequence_length: 4096}, {}]\n"
+
+
+@pytest.mark.parametrize("text", [LLAMA, WITH_DROPOUT, LLAMA + STAGES, WITH_DROPOUT + STAGES])
 def test_a_better_memory_constant_breaks_no_lock(repo, monkeypatch, text):
     """Where `auto` would choose another micro-batch now, lock and recipe are compared at the locked one."""
     repo.write("r.yaml", text)

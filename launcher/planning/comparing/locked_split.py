@@ -21,13 +21,11 @@ def with_locked_split(recipe: Recipe, lock: Lock) -> Recipe | None:
     locked = lock.stages or ()
     if len(locked) != len(recipe.stages):
         return None
-    if not recipe.stages:
-        return replace(recipe, micro_batch_size=lock.micro_batch_size)
     stages = tuple(
         replace(stage, micro_batch_size=known.micro_batch_size) if _is_open(stage) else stage
         for stage, known in zip(recipe.stages, locked, strict=True)
     )
-    return None if stages == recipe.stages else replace(recipe, stages=stages)
+    return replace(recipe, micro_batch_size=lock.micro_batch_size, stages=stages)
 
 
 def splits_differ(one: RunPlan, other: RunPlan) -> bool:
