@@ -77,13 +77,13 @@ def _read_file(path: Path, called: str, catalogs: Catalogs, found: Found) -> Non
     if root is not None:
         read(section_of(CatalogFile), Entry(root, root.place), "", rows)
         for name, entry in _entries(root, "devices"):
-            device = _row(Device, entry)
+            device, is_whole = _row(Device, entry)
             if isinstance(device, Device):
-                _add_device(name, device, rows, catalogs)
+                _add_device(name, device, rows, catalogs, is_whole=is_whole)
         for name, entry in _entries(root, "models"):
-            model = _row(ModelRow, entry)
+            model, is_whole = _row(ModelRow, entry)
             if isinstance(model, ModelRow):
-                _add_model(name, model, entry, rows, catalogs)
+                _add_model(name, model, entry, rows, catalogs, is_whole=is_whole)
     rows.marks.clear()
     rows.lost.clear()
     found.add(rows)
@@ -94,9 +94,13 @@ def _entries(root: Keys, section: str) -> Iterable[tuple[str, Entry]]:
     return node.entries.items() if isinstance(node, Keys) else ()
 
 
-def _row(kind: type, entry: Entry) -> Any:
-    """One row whatever is wrong with the others; its problems have been told with the whole file's."""
-    return read(section_of(kind), entry, "", Found(guesses=False))
+def _row(kind: type, entry: Entry) -> tuple[Any, bool]:
+    """One row whatever is wrong with the others, and whether all of it could be read.
+
+    Its problems have been told with the whole file's.
+    """
+    found = Found(guesses=False)
+    return read(section_of(kind), entry, "", found), not found.problems()
 
 
 def _root(path: Path, called: str, rows: Found) -> Keys | None:
@@ -122,12 +126,13 @@ def _root(path: Path, called: str, rows: Found) -> Keys | None:
     return None
 
 
-def _add_device(name: str, row: Device, rows: Found, catalogs: Catalogs) -> None:
+def _add_device(name: str, row: Device, rows: Found, catalogs: Catalogs, *, is_whole: bool) -> None:
     from launcher.catalog.devices import DEVICES
 
     path = f"devices.{name}"
     place = _key_place(rows, path)
-    _check_numbers(row, path, rows)
+    if is_whole:  # else what could not be read would look missing
+        _check_numbers(row, path, rows)
     shipped = DEVICES.get(name)
     where = None if shipped is None else f"the shipped catalog, from {shipped.source}"
     if _is_new(path, place, where, catalogs, rows, replaces=row.replaces_shipped):
@@ -174,13 +179,16 @@ def _check_numbers(row: Device, path: str, rows: Found) -> None:
             )
 
 
-def _add_model(name: str, row: ModelRow, entry: Entry, rows: Found, catalogs: Catalogs) -> None:
+def _add_model(
+    name: str, row: ModelRow, entry: Entry, rows: Found, catalogs: Catalogs, *, is_whole: bool
+) -> None:
     from launcher.catalog.models import PRESETS, Preset
 
     path = f"models.{name}"
     place = _key_place(rows, path)
     dims = _written(row, entry, path, rows)
-    _check_count(row, path, rows)
+    if is_whole:
+        _check_count(row, path, rows)
     shipped = PRESETS.get(name)
     where = None if shipped is None else f"the shipped catalog, from {shipped.source}"
     if _is_new(path, place, where, catalogs, rows, replaces=row.replaces_shipped):

@@ -277,3 +277,31 @@ def test_locks_are_looked_at(check, folder):
         "0.001 -> 0.002" in line for line in check(".", "--locked", "--json").json["files"][0]["moved"]
     )
     assert check(".", "--locked", "--allow-moved").code == 0
+
+
+ROWS = """\
+devices:
+  ours:
+    kind: cuda
+    memory_gib: 24
+    source: https://example.org/ours
+"""
+
+
+def test_a_catalog_of_ones_own(check, folder):
+    """Rows are checked by themselves; what is wrong with one is told once, and not as a device that nobody knows."""
+    (folder / "catalog").mkdir()
+    rows = folder / "catalog" / "devices.yaml"
+    rows.write_text(ROWS)
+    for name in "ab":
+        (folder / f"{name}.yaml").write_text(GOOD.replace("device: cpu", "device: ours"))
+    answer = check(".")
+    assert answer.code == 0, answer.err
+    assert answer.err.splitlines()[-1].startswith("2 recipes, 1 catalog: 0 problems")
+    rows.write_text(ROWS.replace("memory_gib: 24", "memory_gib: lots"))
+    answer = check(".")
+    assert answer.code == 1
+    assert answer.err.startswith("catalog/devices.yaml:4:17: ")
+    assert answer.err.splitlines()[-1] == "2 recipes, 1 catalog: 1 problem in 1 file"
+    alone = check("catalog/devices.yaml")
+    assert alone.err.splitlines()[-1] == "1 catalog: 1 problem in 1 file"
