@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "Preset",
+    "bart",
     "bert",
     "bloom",
     "gpt2",
@@ -74,6 +75,12 @@ def roberta(hidden: int, layers: int, heads: int, count: int, source: str) -> Pr
     """With the head that predicts masked tokens."""
     style = {"kind": "encoder", "family": "roberta", "activation": "gelu"}
     return _learned((hidden, layers, heads, 50265, 514), count, source, **style)
+
+
+def bart(hidden: int, layers: int, heads: int, count: int, source: str) -> Preset:
+    """layers: of each stack."""
+    style = {"kind": "encoder-decoder", "family": "bart", "activation": "gelu"}
+    return _learned((hidden, layers, heads, 50265, 1024), count, source, **style)
 
 
 def bloom(hidden: int, layers: int, heads: int, count: int, source: str) -> Preset:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from launcher.catalog.model_families import (
     Preset,
+    bart,
     bert,
     bloom,
     gpt2,
@@ -31,7 +32,24 @@ _QWEN = {"family": "qwen2"}
 _QWEN3 = {"family": "qwen3", "head_dim": 128}
 _GEMMA = {"family": "gemma", "activation": "gelu", "tie_word_embeddings": True, "head_dim": 256}
 _GEMMA2 = {**_GEMMA, "family": "gemma2"}
+_GEMMA3 = {**_GEMMA, "family": "gemma3"}
 _PHI3 = {"family": "phi3"}
+_OLMOE = {"family": "olmoe", "kind": "moe", "num_experts": 64, "num_experts_per_token": 8}
+_QWEN_MOE = {
+    "family": "qwen2_moe",
+    "kind": "moe",
+    "num_experts": 60,
+    "num_experts_per_token": 4,
+    "moe_intermediate_size": 1408,
+    "num_shared_experts": 4,
+}
+_QWEN3_MOE = {
+    "family": "qwen3_moe",
+    "kind": "moe",
+    "head_dim": 128,
+    "num_experts": 128,
+    "num_experts_per_token": 8,
+}
 _DEEPSEEK = {
     "family": "deepseek_v3",
     "kind": "moe",
@@ -178,6 +196,29 @@ PRESETS: dict[str, Preset] = {
     "pythia-6.9b": neox((4096, 32, 32, 50432), 6_857_302_016, "EleutherAI/pythia-6.9b"),
     "pythia-12b": neox((5120, 36, 40, 50688), 11_846_072_320, "EleutherAI/pythia-12b"),
     "gpt-neox-20b": neox((6144, 44, 64, 50432), 20_554_567_680, "EleutherAI/gpt-neox-20b"),
+    "olmoe-1b-7b": llama(
+        (2048, 16, 16, 16, 1024, 50304), 6_919_161_856, "allenai/OLMoE-1B-7B-0924", **_OLMOE
+    ),
+    "qwen1.5-moe-a2.7b": llama(
+        (2048, 24, 16, 16, 5632, 151936), 14_315_784_192, "Qwen/Qwen1.5-MoE-A2.7B", **_QWEN_MOE
+    ),
+    "qwen3-30b-a3b": llama(
+        (2048, 48, 32, 4, 6144, 151936),
+        30_532_122_624,
+        "Qwen/Qwen3-30B-A3B",
+        **_QWEN3_MOE,
+        moe_intermediate_size=768,
+    ),
+    "qwen3-235b-a22b": llama(
+        (4096, 94, 64, 4, 12288, 151936),
+        235_093_634_560,
+        "Qwen/Qwen3-235B-A22B",
+        **_QWEN3_MOE,
+        moe_intermediate_size=1536,
+    ),
+    "gemma-3-1b": llama((1152, 26, 4, 1, 6912, 262144), 999_885_952, "google/gemma-3-1b-pt", **_GEMMA3),
+    "bart-base": bart(768, 6, 12, 139_420_416, "facebook/bart-base"),
+    "bart-large": bart(1024, 12, 16, 406_291_456, "facebook/bart-large"),
     "vit-b-16": vit(768, 12, 12, 86_567_656),
     "vit-l-16": vit(1024, 24, 16, 304_326_632),
     "resnet-18": resnet(18, 11_689_512),

@@ -27,21 +27,30 @@ def test_sizes_that_a_paper_rounds(name, millions):
 
 
 @pytest.mark.parametrize(
-    ("name", "billions"), [("mixtral-8x7b", 12.9), ("mixtral-8x22b", 39), ("deepseek-v3", 37)]
+    ("name", "billions"),
+    [
+        ("mixtral-8x7b", 12.9),
+        ("mixtral-8x22b", 39),
+        ("deepseek-v3", 37),
+        ("olmoe-1b-7b", 1.3),
+        ("qwen3-30b-a3b", 3.3),
+        ("qwen3-235b-a22b", 22),
+    ],
 )
 def test_active_parameters_of_mixtures(name, billions):
     """What one token meets, as published.
 
-    Source: Jiang et al. 2024, arXiv:2401.04088, section 2; mistral.ai, Mixtral 8x22B; DeepSeek-AI 2024, arXiv:2412.19437.
+    Source: Jiang et al. 2024, arXiv:2401.04088, section 2; mistral.ai, Mixtral 8x22B; DeepSeek-AI 2024, arXiv:2412.19437;
+    Muennighoff et al. 2024, arXiv:2409.02060; Yang et al. 2025, arXiv:2505.09388.
     """
     assert planned(name).num_active_parameters / 1e9 == pytest.approx(billions, rel=0.02)
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if re.search(r"-\d+(\.\d+)?[bm](-|$)", name)])
 def test_a_name_says_the_size(name):
-    """The number in a name is the number of parameters, as far as names are exact."""
-    number, unit = re.search(r"-(\d+(?:\.\d+)?)([bm])(?:-|$)", name).groups()
-    said = float(number) * {"b": 1e9, "m": 1e6}[unit]
+    """The largest number in a name is the number of parameters, as far as names are exact."""
+    sizes = re.findall(r"-(\d+(?:\.\d+)?)([bm])(?=-|$)", name)
+    said = max(float(number) * {"b": 1e9, "m": 1e6}[unit] for number, unit in sizes)
     assert PRESETS[name].num_parameters == pytest.approx(said, rel=0.35)
 
 
