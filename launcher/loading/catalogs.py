@@ -67,7 +67,9 @@ def _files(directory: str) -> Iterable[Path]:
         for inner in ("catalog", "recipes/catalog"):
             for name in _FILES:
                 path = folder / inner / name
-                if path.is_file():
+                if os.path.lexists(
+                    path
+                ):  # a link to nowhere is told, a folder that is closed to us is not ours
                     yield path
 
 

@@ -204,6 +204,14 @@ def test_a_file_that_is_no_catalog(tmp_path, text, code, name):
     assert all(f"{name}.yaml" in problem.where for problem in found)
 
 
+def test_a_catalog_that_is_no_file(tmp_path):
+    """A link to nowhere and a folder are told as such."""
+    (tmp_path / "catalog" / "models.yaml").mkdir(parents=True)
+    (tmp_path / "catalog" / "devices.yaml").symlink_to(tmp_path / "absent")
+    found = problems(recipe(tmp_path, model={}, hidden_size=128))
+    assert [problem.code for problem in found] == ["file-not-found", "file-not-found"]
+
+
 def test_a_catalog_is_no_recipe(tmp_path):
     """`batchwright check` takes it for what it is, though it begins with a schema, and finds nothing wrong."""
     catalogs(tmp_path, devices={"h20": DEVICE}, models={"ours": MODEL})

@@ -156,3 +156,19 @@ def test_a_pipe(tmp_path, text):
             assert "`x`" in refused(path)[0].message
         else:
             assert read_lengths(path) == {512: 2, 128: 1}
+
+
+@given(data=st.binary(max_size=200) | st.text("0123456789 ,;#[]\n\r.-x", max_size=80).map(str.encode))
+def test_any_bytes_are_lengths_or_refused(tmp_path_factory, data):
+    """Never anything else, and never no samples."""
+    path = file(tmp_path_factory.mktemp("bytes"), data)
+    for read in (read_lengths, read_pairs):
+        assert told(read, path)
+
+
+def told(read, path):
+    """Samples that were read, or the place of the first problem."""
+    try:
+        return sum(read(path).values())
+    except RecipeError as error:
+        return error.problems[0].where
