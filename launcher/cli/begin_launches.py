@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from launcher.errors import Problem
-from launcher.spec.begun import NotCarried
+from launcher.spec.begun import NotCarried, Reading
 
 if TYPE_CHECKING:
     from launcher.engines.foreign.launch_words import LaunchWords
     from launcher.loading.other_files import OtherFile
 
-__all__ = ["Launch", "find_launches", "launch_commands", "unknown_source"]
+__all__ = ["Launch", "argument_readings", "find_launches", "launch_commands", "unknown_source"]
 
 
 class Said(Protocol):
@@ -192,3 +192,30 @@ def _of_words(command: Sequence[str], said: Said) -> list[Launch]:
         said.problems.append(unknown_source("--", message, hint))
         return []
     return [Launch(words=words_, env=_env_words(words_.before), source="command line")]
+
+
+def argument_readings(launch: Launch) -> list[Reading]:
+    """The Trainer's arguments among the script's."""
+    from launcher.engines.foreign.argument_words import trainer_arguments
+    from launcher.engines.foreign.trainer import read_trainer
+
+    given = trainer_arguments(launch.words.args)
+    if not given:
+        return [] if launch.words.is_ours else _of_unknown_script(launch)
+    return [read_trainer(given, source=launch.source, dashes=True, unsure=launch.words.is_ours)]
+
+
+def _of_unknown_script(launch: Launch) -> list[Reading]:
+    """Words that look like a key of a recipe: only the script knows what it makes of them."""
+    from launcher.loading.other_names import OTHER_NAMES
+
+    found = []
+    args = launch.words.args
+    for at, word in enumerate(args):
+        name, equals, value = word.partition("=")
+        hint = OTHER_NAMES.get(name.lstrip("-").replace("-", "_")) if name.startswith("--") else None
+        if hint is not None:
+            value = value if equals else args[at + 1] if at + 1 < len(args) else ""
+            why = "a word of the script's, and only the script knows what it does with it: it stays in launch.args"
+            found.append(NotCarried(launch.source, name, value, why, hint))
+    return [Reading(source=launch.source, kind="a command line", carried=(), not_carried=tuple(found))]

@@ -8,7 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from launcher.cli.begin_launches import Launch, find_launches, launch_commands, unknown_source
+from launcher.cli.begin_launches import (
+    Launch,
+    argument_readings,
+    find_launches,
+    launch_commands,
+    unknown_source,
+)
 from launcher.errors import Problem, RecipeError
 from launcher.spec.begun import UNWRITTEN, Carried, NotCarried, Reading, Reference
 
@@ -52,7 +58,7 @@ def read_sources(paths: Sequence[str], command: Sequence[str] = ()) -> Sources:
     on_cpu = _on_cpu(readings) if ours else None
     found.readings.extend(readings)
     for launch in launches:
-        found.readings.extend(_of_arguments(launch))
+        found.readings.extend(argument_readings(launch))
     found.readings.extend(_of_accelerate(files, launches, ours=ours, on_cpu=on_cpu))
     for file in files:
         _of_file(file, found, ours=ours, on_cpu=on_cpu)
@@ -221,17 +227,6 @@ def _of_launch(launch: Launch) -> Reading:
 
 def _on_cpu(readings: Sequence[Reading]) -> bool | None:
     return any(reading.fact("cluster.device") == "cpu" for reading in readings)
-
-
-def _of_arguments(launch: Launch) -> list[Reading]:
-    """The Trainer's arguments among the script's."""
-    from launcher.engines.foreign.argument_words import trainer_arguments
-    from launcher.engines.foreign.trainer import read_trainer
-
-    given = trainer_arguments(launch.words.args)
-    if not given:
-        return []
-    return [read_trainer(given, source=launch.source, dashes=True, unsure=launch.words.is_ours)]
 
 
 def _of_accelerate(

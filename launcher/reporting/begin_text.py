@@ -82,8 +82,22 @@ def _missing(rest: Sequence[Missing]) -> list[str]:
             lines += wrapped(f"  {each.path}: {each.why}{instead}", width=_WIDTH, hang=4)
     if plain := [each.path for each in rest if not each.why]:
         lines.append("in none of these files; the default stands until it is written")
-        lines += wrapped(f"  {', '.join(plain)}", width=_WIDTH, hang=2)
+        lines += _by_section(plain)
     return lines
+
+
+def _by_section(paths: Sequence[str]) -> list[str]:
+    """Whole sections first, then the keys of each section that is known in part."""
+    sections: dict[str, list[str]] = {"": []}
+    for path in paths:
+        above, _, key = path.rpartition(".")
+        sections.setdefault(above, []).append(key)
+    return [
+        line
+        for above, keys in sections.items()
+        if keys
+        for line in wrapped(f"  {f'{above}: ' if above else ''}{', '.join(keys)}", width=_WIDTH, hang=4)
+    ]
 
 
 def _show(value: Any) -> str:

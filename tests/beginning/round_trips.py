@@ -15,6 +15,10 @@ from launcher.reporting.recipe_values import recipe_values
 ENVIRON = {"PATH": "/usr/bin"}
 
 
+class RefusedError(Exception):
+    """No bundle comes of a recipe."""
+
+
 def rendered(recipe, folder):
     """The folder as `batchwright render` leaves it, without plan.json; and the line that it printed."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -22,7 +26,8 @@ def rendered(recipe, folder):
     path.write_text(recipe_text(recipe), encoding="utf-8")
     said, told = io.StringIO(), io.StringIO()
     code = main(["render", str(path), "-o", str(folder)], environ=ENVIRON, stdout=said, stderr=told)
-    assert code == 0, told.getvalue()
+    if code != 0:
+        raise RefusedError(told.getvalue())
     (folder / "plan.json").unlink()
     return load_recipe(path), said.getvalue()
 

@@ -206,7 +206,9 @@ def test_a_script_with_lists_and_variables(here):
     ]  # fmt: skip
     assert recipe["launch"]["network"] == {"main_address": "node-a"}
     assert recipe["launch"]["env"] == {"CUDA_DEVICE_MAX_CONNECTIONS": "1"}
-    assert dropped(found) == {"argument 6": "a shell fills this in; here it would be handed on as it stands"}
+    assert dropped(found)["argument 6"] == "a shell fills this in; here it would be handed on as it stands"
+    hints = {each["key"]: each["hint"] for each in found["not_carried"]}
+    assert hints["--tensor-model-parallel-size"] == "here that is `parallel.tensor`"
 
 
 def test_an_accelerate_file(here):
@@ -364,3 +366,12 @@ def test_a_folder_of_everything(here):
     assert [each.partition(":")[0] for each in found["skipped"]] == [
         "notes.md", "tokenizer.json", "training_args.bin",
     ]  # fmt: skip
+
+
+def test_a_scripts_own_words_are_pointed_at(here):
+    """`--lr 3e-4` may be the learning rate: it is told, kept in launch.args, and not taken for it."""
+    found = begun("--", "torchrun", "--nproc_per_node", "8", "train.py", "--lr", "3e-4", "--batch_size=4")
+    told = {each["key"]: (each["value"], each["hint"]) for each in found["not_carried"]}
+    assert told["--lr"] == ("3e-4", "here that is `optimizer.learning_rate`")
+    assert told["--batch_size"][0] == "4"
+    assert "optimizer" not in found["recipe"]

@@ -1,7 +1,12 @@
 """A bundle without its plan and recipe: what init brings back, what it says is missing, and the plan of both."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
-from round_trips import ENVIRON, begun, planned, rendered, with_the_missing
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from round_trips import ENVIRON, RefusedError, begun, planned, rendered, with_the_missing
 
 from launcher.api import plan
 
@@ -194,6 +199,82 @@ CASES = {
         stages=[{"until": "480 samples", "global_batch_size": 24}, {"global_batch_size": 48}],
     ),
 }
+
+
+WORDS = st.sampled_from(
+    ["--x", "7", "1e-4", "it's", "$(id)", "{seed}", "{micro_batch_size}", "{run_dir}/a", "full", "b c"]
+)
+STEPS = st.sampled_from(["10 steps", "96 samples", "5 %"])
+
+
+@st.composite
+def recipes(draw):
+    """Engines, strategies, precisions, machines, owners, words: what can be rendered of it, and what cannot."""
+    engine = draw(st.sampled_from(["torchrun", "deepspeed", "accelerate"]))
+    strategy = draw(st.sampled_from(["ddp", "zero", "fsdp"]))
+    data = {"strategy": strategy}
+    if strategy != "ddp":
+        data["stage"] = draw(st.integers(1 if strategy == "zero" else 2, 3))
+        data["offload"] = draw(st.sampled_from(["none", "none", "optimizer", "parameters"]))
+    if strategy == "fsdp":
+        data["version"] = draw(st.integers(1, 2))
+    compute = draw(st.sampled_from(["fp32", "bf16", "fp16"]))
+    precision = {"compute": compute} | draw(
+        st.sampled_from([{}, {}, {"reduce_dtype": "bf16"}, {"gradient_dtype": "fp32"}, {"autocast": False}])
+    )
+    if compute == "fp16":
+        precision |= draw(
+            st.sampled_from([{}, {"loss_scale": {"initial": 256.0}}, {"loss_scale": {"static": 8.0}}])
+        )
+    owner = draw(st.sampled_from(["auto", "engine:WarmupLR", "engine:WarmupDecayLR", "script:transformers"]))
+    decay = {"engine:WarmupLR": "constant", "engine:WarmupDecayLR": "linear"}.get(owner, "cosine")
+    return recipe(
+        global_batch_size=draw(st.sampled_from([48, 96, 45])),
+        launch={
+            "engine": engine,
+            "args": draw(st.lists(WORDS, max_size=3)),
+            "env": draw(st.dictionaries(st.sampled_from(["A", "B"]), WORDS, max_size=2)),
+            "runtime": draw(st.booleans()),
+            "script_applies": draw(st.sampled_from([[], ["zero", "fsdp"]])),
+            "native": draw(
+                st.sampled_from([{}, {}, {"deepspeed": {"comms_logger": {"enabled": True}}}, {"argv": ["--log_level", "info"]}])
+            ),
+            "network": draw(st.sampled_from([{}, {"port": 6000}, {"main_address": "10.0.0.7"}])),
+        },
+        cluster={
+            "nodes": draw(st.integers(1, 2)),
+            "devices_per_node": 2,
+            "device": draw(st.sampled_from(["cpu", "a100-sxm-40gb"])),
+        }
+        | draw(st.sampled_from([{}, {"cpus_per_node": 16}])),
+        parallel={"data": data},
+        precision=precision,
+        optimizer=draw(
+            st.sampled_from([{}, OWNED, {"learning_rate": None, "reference_learning_rate": 1e-3, "reference_batch_size": 12}])
+        ),
+        schedule={
+            "owner": owner,
+            "decay": decay,
+            "warmup": draw(STEPS),
+            "length": draw(st.sampled_from(["200 steps", "9600 samples"])),
+            "final_learning_rate_ratio": 0.1 if decay == "cosine" else 0.0,
+        },
+    )  # fmt: skip
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(recipes())
+def test_any_bundle_and_what_is_missing_make_the_plan_again(values):
+    """Whatever renders comes back, number by number, with just the missing keys added."""
+    with TemporaryDirectory() as folder:
+        try:
+            original, _ = rendered(values, Path(folder) / "bundle")
+        except RefusedError:
+            assume(False)
+        found = begun(Path(folder) / "bundle")
+        again = planned(with_the_missing(found, original), Path(folder))
+        before = plan(original, environ=ENVIRON)
+        assert again.plan_hash == before.plan_hash, differences(before, again)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -51,18 +51,20 @@ ACCELERATE = (
 )
 WITH_ZERO = ALWAYS | FORMATS | OTHER_AXES
 DEVICE = {"cluster.device"}
+ALONE = {"launch.network.main_address"}  # of one machine, torchrun is told none
 SEVERAL = DEVICE | {"launch.network.main_address"}
 
 EXACTLY = {
-    "torchrun-cpu": TORCHRUN,
+    "torchrun-cpu": TORCHRUN | ALONE,
     "torchrun-gpu": TORCHRUN | SEVERAL,
     "torchrun-port": TORCHRUN,
     "torchrun-far-port": TORCHRUN | SEVERAL,
-    "torchrun-devices": TORCHRUN | DEVICE,
+    "torchrun-devices": TORCHRUN | DEVICE | ALONE,
     "torchrun-odd-words": TORCHRUN - {"launch.args.3"}
+    | ALONE
     | {"launch.args.1", "launch.args.8", "launch.args.9", "launch.env.STEPS"},
-    "torchrun-module-runtime": TORCHRUN,
-    "torchrun-reference": TORCHRUN,
+    "torchrun-module-runtime": TORCHRUN | ALONE,
+    "torchrun-reference": TORCHRUN | ALONE,
     "deepspeed-cpu": DEEPSPEED | UNSTAGED,
     "deepspeed-idle": DEEPSPEED | UNSTAGED,
     "deepspeed-stage-0": DEEPSPEED | UNSTAGED,
@@ -102,8 +104,8 @@ EXACTLY = {
     | DEVICE
     | {"optimizer.momentum", "optimizer.nesterov"},
     "tensor-parallel": DEEPSPEED | AXES | DEVICE,
-    "setup": TORCHRUN | DEVICE | {"launch.setup", "launch.container"},
-    "ramp": TORCHRUN,
+    "setup": TORCHRUN | ALONE | DEVICE | {"launch.setup", "launch.container"},
+    "ramp": TORCHRUN | ALONE,
     "ramp-deepspeed": DEEPSPEED | UNSTAGED,
 }
 

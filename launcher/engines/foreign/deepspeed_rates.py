@@ -73,10 +73,7 @@ def _parameter(key: str, value: Any, notes: Notes) -> None:
     if value == AUTO:
         notes.drop(where, value, _FILLED, f"write {path}" if key in _PARAMS else "leave it out")
     elif key == "lr":
-        notes.carry(path, value, where)
-        instead = (path,)
-        for other in ("reference_learning_rate", "reference_batch_size", "reference_batch_tokens"):
-            notes.settle(f"optimizer.{other}", where, unsure=_REFERENCE, instead_of=instead)
+        _rate(value, where, notes)
     elif key in _PARAMS:
         if value in (0, False) and key in ("momentum", "nesterov", "weight_decay"):
             notes.settle(path, where)
@@ -86,6 +83,14 @@ def _parameter(key: str, value: Any, notes: Notes) -> None:
         notes.drop(
             where, value, "a recipe has no word for it", "build the optimizer in the script: owner: script"
         )
+
+
+def _rate(value: Any, key: str, notes: Notes) -> None:
+    """The peak; in a plan it may have come of a rate tuned at another batch."""
+    path = "optimizer.learning_rate"
+    notes.carry(path, value, key)
+    for other in ("reference_learning_rate", "reference_batch_size", "reference_batch_tokens"):
+        notes.settle(f"optimizer.{other}", key, unsure=_REFERENCE, instead_of=(path,))
 
 
 def read_scheduler(block: Any, notes: Notes) -> None:
@@ -150,7 +155,7 @@ def _levels(name: str, params: Mapping[str, Any], notes: Notes) -> None:
     peak, least = params.get("warmup_max_lr"), params.get("warmup_min_lr")
     rate = notes.says("optimizer.learning_rate")
     if peak is not None and rate is None:
-        notes.carry("optimizer.learning_rate", peak, f"{where}warmup_max_lr")
+        _rate(peak, f"{where}warmup_max_lr", notes)
         rate = peak
     elif peak is not None and peak != rate:
         notes.carry("schedule.arguments.warmup_max_lr", peak, f"{where}warmup_max_lr")

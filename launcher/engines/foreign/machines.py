@@ -137,7 +137,8 @@ def _meeting(address: str | None, port: str | None, notes: Notes) -> None:
     path = "launch.network.main_address"
     if address is None or (alone and address in {"127.0.0.1", "localhost", "0.0.0.0"}):  # noqa: S104 - read, not bound
         if alone:
-            notes.settle(path, "--master_addr")
+            unsure = "" if address else "one machine meets at itself, and no address is rendered"
+            notes.settle(path, "--master_addr", unsure=unsure)
     elif UNKNOWN.search(address):
         notes.drop(
             "--master_addr", address, "the shell fills it in", "leave it: the first host is the default"
