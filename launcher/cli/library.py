@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from launcher.api import load_recipe, plan
 from launcher.loading.headers import Header, read_header
-from launcher.loading.library import cluster_names, library_file, recipe_names
+from launcher.loading.library import cluster_names, library_file, library_folder, recipe_names
 
 if TYPE_CHECKING:
     from launcher.reporting.library_table import LibraryRow
@@ -19,8 +19,15 @@ _NO_CLUSTER = ("cluster.device=cpu", "cluster.devices_per_node=1")
 
 
 def rows_of(names: Sequence[str]) -> list[LibraryRow]:
-    """One row per recipe of the library. Raises LauncherError where one cannot be planned."""
-    return [_row(name) for name in names]
+    """One row per recipe of the library, as recipes/README.md has it; planned where that page has none.
+
+    The page is made of plans and comes with the package; planning all recipes takes a second and more.
+    """
+    from launcher.reporting.library_table import rows_of_page
+
+    page = library_folder() / "README.md"
+    kept = rows_of_page(page.read_text("utf-8")) if page.is_file() else {}
+    return [kept.get(name) or _row(name) for name in names]
 
 
 def cluster_rows() -> list[tuple[str, str, str]]:
@@ -41,7 +48,7 @@ def library_readme() -> str:
     """recipes/README.md as Markdown."""
     from launcher.reporting.library_table import library_page
 
-    return library_page(rows_of(recipe_names()), cluster_rows())
+    return library_page([_row(name) for name in recipe_names()], cluster_rows())
 
 
 def _row(name: str) -> LibraryRow:

@@ -1,4 +1,4 @@
-"""`batchwright schema`: the JSON Schema of a recipe, or of a catalog of one's own, for editors."""
+"""`batchwright schema`: the JSON Schema of a recipe, of a cluster file or of a catalog of one's own, for editors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ __all__ = ["DESCRIPTION", "EXAMPLE", "SUMMARY", "add_arguments", "run"]
 SUMMARY = "print the JSON Schema of a recipe"
 DESCRIPTION = """\
 Print the JSON Schema of a recipe, made from the same types that the reader uses; an editor that knows it completes
-keys and marks mistakes. With --catalog, that of `catalog/devices.yaml` and `catalog/models.yaml`."""
+keys and marks mistakes. With --cluster, that of a cluster file; with --catalog, that of `catalog/devices.yaml` and
+`catalog/models.yaml`."""
 EXAMPLE = """\
 example:
   batchwright schema > recipe.schema.json
@@ -21,16 +22,18 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --catalog."""
-    parser.add_argument("--catalog", action="store_true", help="print that of a catalog of your own")
+    """Options of `schema`."""
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--cluster", action="store_true", help="print that of a cluster file")
+    kinds.add_argument("--catalog", action="store_true", help="print that of a catalog of your own")
 
 
 def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     """Prints the schema."""
     import json
 
-    from launcher.reporting.recipe_schema import catalog_schema, recipe_schema
+    from launcher.reporting.recipe_schema import catalog_schema, cluster_schema, recipe_schema
 
-    schema = catalog_schema() if arguments.catalog else recipe_schema()
-    around.say(json.dumps(schema, indent=1))
+    made = catalog_schema if arguments.catalog else cluster_schema if arguments.cluster else recipe_schema
+    around.say(json.dumps(made(), indent=1))
     return 0

@@ -82,10 +82,10 @@ def _metadata_folders() -> Iterator[Path]:
     """What installers leave beside a package, in the order of sys.path."""
     for place in sys.path:
         try:
-            children = sorted(Path(place).iterdir())
+            names = [child.name for child in Path(place).iterdir()]
         except OSError:
             continue
-        yield from (child for child in children if child.suffix in {".dist-info", ".egg-info"})
+        yield from (Path(place, name) for name in sorted(names) if name.endswith((".dist-info", ".egg-info")))
 
 
 def _section(text: str, group: str) -> Iterator[tuple[str, str]]:

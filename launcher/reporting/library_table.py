@@ -11,7 +11,7 @@ from launcher.units import show_count
 if TYPE_CHECKING:
     from launcher.spec.plan import RunPlan
 
-__all__ = ["LibraryRow", "library_lines", "library_page", "library_row"]
+__all__ = ["LibraryRow", "library_lines", "library_page", "library_row", "rows_of_page"]
 
 _HEAD = """\
 # Recipes
@@ -34,6 +34,8 @@ _CLUSTERS = """
 | name | machine | what it is |
 |---|---|---|
 """
+HERE = "this machine"
+"""The machine of a recipe that names none."""
 
 
 class LibraryRow(NamedTuple):
@@ -59,7 +61,7 @@ def library_row(
         title=title,
         model=plan.model.kind,
         parameters=_parameters(plan),
-        machine="this machine" if here else f"{layout.world_size} x {layout.device}",
+        machine=HERE if here else f"{show_count(layout.world_size)} x {layout.device}",
         per_step=_per_step(plan),
         engines=", ".join(engines or (plan.launch.engine,)),
         verified=verified or "-",
@@ -69,10 +71,17 @@ def library_row(
 def library_lines(rows: Sequence[LibraryRow]) -> list[str]:
     """The table for a screen of 100 columns."""
     cells = [
-        (row.name, f"{row.model}, {row.parameters}", row.machine, row.per_step, row.engines, row.verified)
+        (
+            row.name,
+            row.parameters.partition(",")[0],
+            row.machine.partition(" x ")[0] if row.machine != HERE else "here",
+            row.per_step.removesuffix(" tokens").partition(" tokens in ")[0],
+            row.engines,
+            row.verified,
+        )
         for row in rows
     ]
-    return table(("recipe", "model", "machine", "per step", "engines", "verified"), cells)
+    return table(("recipe", "size", "devices", "tokens per step", "engines", "verified"), cells)
 
 
 def library_page(rows: Sequence[LibraryRow], machines: Sequence[tuple[str, str, str]]) -> str:
@@ -86,6 +95,17 @@ def library_page(rows: Sequence[LibraryRow], machines: Sequence[tuple[str, str, 
         f"| [{name}](clusters/{name}.yaml) | {machine} | {title} |\n" for name, machine, title in machines
     ]
     return "".join([_HEAD, *lines, _CLUSTERS if clusters else "", *clusters])
+
+
+def rows_of_page(page: str) -> dict[str, LibraryRow]:
+    """The rows that library_page has printed, by name."""
+    found = {}
+    for line in page.partition(_CLUSTERS)[0].splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 8 and cells[0].startswith("["):
+            name, title = cells[0][1:].partition("]")[0], cells[7]
+            found[name] = LibraryRow(name, title, *cells[1:7])
+    return found
 
 
 def _parameters(plan: RunPlan) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from launcher.reporting.field_help import field_help, section_help
 from launcher.spec.catalog import CatalogFile
+from launcher.spec.cluster import Cluster
 from launcher.spec.forms import FORMS
 from launcher.spec.kinds import HasUnit, Range
 from launcher.spec.recipe import Recipe
@@ -31,7 +32,7 @@ from launcher.spec.shapes import (
 from launcher.spec.words import in_words
 from launcher.units.amounts import amount_pattern
 
-__all__ = ["catalog_schema", "recipe_schema"]
+__all__ = ["catalog_schema", "cluster_schema", "recipe_schema"]
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -42,6 +43,11 @@ def recipe_schema() -> dict[str, Any]:
 def catalog_schema() -> dict[str, Any]:
     """The schema of a user's own `catalog/devices.yaml` and `catalog/models.yaml`."""
     return _schema_of(CatalogFile, title="Batchwright catalog")
+
+
+def cluster_schema() -> dict[str, Any]:
+    """The schema of a cluster file."""
+    return _schema_of(Cluster, title="Batchwright cluster")
 
 
 def _schema_of(kind: type, *, title: str) -> dict[str, Any]:
