@@ -107,12 +107,8 @@ def _noise_problems(recipe: Recipe, parts: Parts) -> tuple[Problem, ...]:
 
 
 def _join(*, recipe: Recipe, cluster: Cluster, parts: Parts, problems: tuple[Problem, ...]) -> RunPlan:
-    layout, model, batch, timeline = (
-        parts.layout.value,
-        parts.model.value,
-        parts.batch.value,
-        parts.timeline.value,
-    )
+    layout, model, batch = parts.layout.value, parts.model.value, parts.batch.value
+    timeline = parts.timeline.value
     assert layout is not None
     assert model is not None
     assert batch is not None
