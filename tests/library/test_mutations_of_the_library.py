@@ -37,7 +37,7 @@ READER = {
 """Codes that stand at the key itself, or at the section that it is missing from."""
 BETWEEN = {
     *("ambiguous-batch", "ambiguous-learning-rate", "ambiguous-model", "ambiguous-devices", "batch-larger-than-data", "batch-not-divisible"),
-    *("batch-norm-too-small", "batch-of-no-stage", "batch-tokens-not-whole", "batch-triad-mismatch"),
+    *("batch-norm-too-small", "batch-of-no-stage", "batch-tokens-not-whole", "batch-triad-mismatch", "bad-ramp"),
     *("decay-longer-than-run", "engine-cannot", "epochs-need-data-size", "heads-not-dividing", "last-stage-ends"),
     *("missing-key", "missing-reference-batch", "missing-scaling-parameter", "order-unproven", "parallel-not-dividing"),
     *("rescale-without-reference", "schedule-differs", "schedule-needs-decay-at", "schedule-needs-decay-length"),
