@@ -45,11 +45,11 @@ SCHEDULE = {
 NATIVE = {"launch.native.accelerate", "launch.native.deepspeed"}
 UNSTAGED = {"parallel.data.strategy", "parallel.data.stage"}  # ZeRO stage 0 or ddp
 TORCHRUN = ALWAYS | NO_BATCH | NATIVE | {"optimizer", "schedule", "precision", "parallel"}
-DEEPSPEED = ALWAYS | FORMATS | OTHER_AXES | OPTIMIZER | {"schedule", "launch.native.accelerate"}
+DEEPSPEED = ALWAYS | NO_BATCH | FORMATS | OTHER_AXES | OPTIMIZER | {"schedule", "launch.native.accelerate"}
 ACCELERATE = (
     ALWAYS | NO_BATCH | FORMATS | OTHER_AXES | AXES | {"optimizer", "schedule", "launch.native.deepspeed"}
 )
-WITH_ZERO = ALWAYS | FORMATS | OTHER_AXES
+WITH_ZERO = ALWAYS | NO_BATCH | FORMATS | OTHER_AXES
 DEVICE = {"cluster.device"}
 ALONE = {"launch.network.main_address"}  # of one machine, torchrun is told none
 SEVERAL = DEVICE | {"launch.network.main_address"}

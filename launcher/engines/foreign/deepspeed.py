@@ -85,7 +85,8 @@ def _batch(config: Mapping[str, Any], notes: Notes, *, ours: bool) -> None:
             why = "slots of a step; with launch.runtime some of them may be idle"
             notes.carry(path, value, key, unsure=why, instead_of=("global_batch_tokens",))
         else:
-            notes.carry(path, value, key)
+            unsure = "of the first of several stages, or chosen by the plan" if ours else ""
+            notes.carry(path, value, key, unsure=unsure)
 
 
 def _clipping(config: Mapping[str, Any], notes: Notes) -> None:

@@ -27,7 +27,8 @@ _WITH = {
     "cluster.devices_per_node": (),
 }
 """Keys that are settled by another one."""
-_OF_A_STAGE = ("micro_batch_size", "gradient_accumulation_steps")
+_OPEN_IN_A_PLAN: Mapping[str, tuple[str, ...]] = {"global_batch_size": (), "micro_batch_size": ()}
+"""What we render comes of one or the other, and of a first stage whose micro-batch says nothing about the next."""
 _IMAGES = ("vit", "resnet", "mlp")
 _WHY = {
     "global_batch_size": "sequences per optimizer step",
@@ -44,7 +45,8 @@ def missing_keys(facts: Mapping[str, Carried]) -> tuple[Missing, ...]:
     """In the order of a recipe; a section of which nothing is known is one entry. What a plan needs is marked."""
     known = {path for path, fact in facts.items() if not fact.unsure and not path.startswith("@")}
     unsure = {path: fact for path, fact in facts.items() if fact.unsure}
-    known |= {other for path in {*known, *unsure} for other in _WITH.get(path, ())}
+    settles = _WITH if "@ours" not in facts else {**_WITH, **_OPEN_IN_A_PLAN}
+    known |= {other for path in {*known, *unsure} for other in settles.get(path, ())}
     found = list(_below(section_of(Recipe), "", known, unsure))
     listed = {each.path for each in found}
     inner = [
@@ -87,12 +89,6 @@ def _with_needs(found: tuple[Missing, ...], facts: Mapping[str, Carried]) -> Ite
     for each in found:
         written = each.path in facts and facts[each.path].value is not UNWRITTEN
         if each.path == "sequence_length" and kind in _IMAGES:
-            continue
-        if each.path == "stages" and "@ours" in facts:
-            of_stage = tuple(path for path in _OF_A_STAGE if path in facts)
-            yield each._replace(
-                why="these are the numbers of the first one, if there are any", instead_of=of_stage
-            )
             continue
         is_needed = each.path in needed or (each.path == "cluster.device" and "cluster.nodes" in facts)
         yield each._replace(needed=is_needed and not written)
