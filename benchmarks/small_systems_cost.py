@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/small_systems_cost.py > docs/explanation/small-systems/cost.csv
 
-Each system is built and trained on random data of the recipe's shapes, under DistributedDataParallel on one thread
-per process. Memory is the most that rank 0 has allocated at once, by the profiler, from before the model is built to the
-end of the second step; some 300 MiB of the interpreter and its libraries are in the plan's `context`, not counted here.
+Each system is built and trained on random data of the recipe's shapes, under DistributedDataParallel on one thread per
+process. Memory is the most that rank 0 has allocated at once, by the profiler, from before the model is built until two
+steps are done; 300 MiB or so of the interpreter and its libraries are in the plan's `context` and not counted here.
 Time is the processor's own in one step of rank 0, the median of nine, so that other work on the machine counts little.
 """
 
