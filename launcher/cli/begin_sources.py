@@ -110,7 +110,10 @@ def _read(name: str, files: list[OtherFile], found: Sources, *, of_folder: bool)
         files.append(file)
 
 
-_SKIPPED_IN_FOLDERS = ("source-binary", "not-utf8", "source-unknown", "file-not-found")
+_SKIPPED_IN_FOLDERS = (
+    *("source-binary", "not-utf8", "source-unknown", "file-not-found"),
+    *("several-documents", "yaml-tag", "leading-zero", "not-finite"),  # YAML of other worlds
+)
 
 
 def _keys(file: OtherFile) -> str:
@@ -222,7 +225,11 @@ def _of_launch(launch: Launch) -> Reading:
         return reading
     value = UNWRITTEN if launch.executor == "local" else launch.executor
     said = Carried("launch.executor", value, launch.source, "how its commands reach the nodes")
-    return replace(reading, carried=(*reading.carried, said))
+    wrapped = (
+        () if launch.executor == "local" else ("launch.setup", "launch.container")
+    )  # in its own job file
+    carried = (each for each in reading.carried if each.path not in wrapped)
+    return replace(reading, carried=(*carried, said))
 
 
 def _on_cpu(readings: Sequence[Reading]) -> bool | None:

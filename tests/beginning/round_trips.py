@@ -24,6 +24,7 @@ def rendered(recipe, folder):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder.parent / f"{folder.name}.yaml"
     path.write_text(recipe_text(recipe), encoding="utf-8")
+    (folder.parent / "hosts").write_text("a slots=2\nb slots=2\n")
     said, told = io.StringIO(), io.StringIO()
     code = main(["render", str(path), "-o", str(folder)], environ=ENVIRON, stdout=said, stderr=told)
     if code != 0:

@@ -190,6 +190,30 @@ CASES = {
         parallel={"tensor": 2, **zero(1)},
     ),
     "setup": recipe(launch={"setup": [["module", "load", "cuda/12.8"]]}, cluster=GPU),
+    "slurm": recipe(
+        cluster={**GPU, "nodes": 2},
+        launch={"executor": "slurm", "slurm": {"partition": "gpu", "time": "4 h"}},
+    ),
+    "slurm-deepspeed": recipe(
+        cluster={**GPU, "nodes": 2},
+        launch={"executor": "slurm", "engine": "deepspeed", "setup": [["module", "load", "x"]]},
+        parallel=zero(2),
+    ),
+    "ssh": recipe(
+        cluster={**GPU, "nodes": 2, "hostfile": "hosts"},
+        launch={"executor": "ssh", "engine": "deepspeed"},
+        parallel=zero(2),
+    ),
+    "kubernetes": recipe(
+        cluster={**GPU, "nodes": 2},
+        launch={
+            "executor": "kubernetes",
+            "engine": "accelerate",
+            "workdir": "/w",
+            "container": {"image": "a/b"},
+        },
+    ),
+    "container": recipe(cluster=GPU, launch={"container": {"image": "a.sif", "runtime": "apptainer"}}),
     "ramp": recipe(
         launch={"engine": "torchrun", "runtime": True},
         stages=[{"until": "480 samples", "global_batch_size": 24}, {"global_batch_size": 48}],
@@ -277,8 +301,13 @@ def test_any_bundle_and_what_is_missing_make_the_plan_again(values):
         assert again.plan_hash == before.plan_hash, differences(before, again)
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("kept", ["bundle.json", "run.sh"])
+SUBMITTED = ("slurm", "slurm-deepspeed", "ssh", "kubernetes")  # what render prints only reaches the nodes
+
+
+@pytest.mark.parametrize(
+    ("case", "kept"),
+    [(case, "bundle.json") for case in CASES] + [(case, "run.sh") for case in CASES if case not in SUBMITTED],
+)
 def test_a_bundle_and_what_is_missing_make_the_plan_again(case, kept, tmp_path):
     """From the engine's files with our list of commands, or with the printed line alone: the same plan_hash."""
     original, line = rendered(CASES[case], tmp_path / "bundle")

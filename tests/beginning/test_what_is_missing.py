@@ -14,7 +14,7 @@ from launcher.testing import sample_plans
 GOLDEN = Path(__file__).parents[1] / "golden"
 ALWAYS = {
     "name", "global_batch_size", "sequence_length", "hidden_size", "model", "data", "stages", "activation_checkpointing",
-    "attention", "compile", "loss", "gradient_noise", "cluster.backend", "launch.pass_env", "launch.network.interface",
+    "attention", "compile", "loss", "gradient_noise", "cluster.backend", "cluster.hostfile", "launch.pass_env", "launch.network.interface",
     "launch.runtime", "launch.script_applies", "launch.slurm", "launch.template", "launch.timeouts", "evaluation",
     "checkpoint", "resume", "seed", "launch.args.3",
 }  # fmt: skip
@@ -54,6 +54,7 @@ DEVICE = {"cluster.device"}
 ALONE = {"launch.network.main_address"}  # of one machine, torchrun is told none
 SEVERAL = DEVICE | {"launch.network.main_address"}
 
+WRAPPED = {"launch.setup", "launch.container"}
 EXACTLY = {
     "torchrun-cpu": TORCHRUN | ALONE,
     "torchrun-gpu": TORCHRUN | SEVERAL,
@@ -105,6 +106,11 @@ EXACTLY = {
     | {"optimizer.momentum", "optimizer.nesterov"},
     "tensor-parallel": DEEPSPEED | AXES | DEVICE,
     "setup": TORCHRUN | ALONE | DEVICE | {"launch.setup", "launch.container"},
+    "slurm": TORCHRUN | DEVICE | WRAPPED,
+    "slurm-deepspeed": DEEPSPEED | DEVICE | WRAPPED | {"cluster.devices", "launch.python"},
+    "ssh": DEEPSPEED | SEVERAL | WRAPPED | {"cluster.devices", "launch.python"},
+    "kubernetes": ACCELERATE | SEVERAL | WRAPPED | {"launch.network.port"},
+    "container": TORCHRUN | ALONE | DEVICE | WRAPPED,
     "ramp": TORCHRUN | ALONE,
     "ramp-deepspeed": DEEPSPEED | UNSTAGED,
 }

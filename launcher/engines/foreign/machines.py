@@ -13,6 +13,8 @@ from launcher.engines.foreign.notes import Notes
 
 __all__ = ["UNKNOWN", "read_machines"]
 
+_FILLED_LATER = "\0"
+_HERE = frozenset({"127.0.0.1", "localhost", "0.0.0.0"})  # noqa: S104 - read, not bound
 UNKNOWN = re.compile(r"\$[\w{(]|`")
 """What a shell would fill in."""
 
@@ -134,9 +136,11 @@ def _count(path: str, text: str, key: str, notes: Notes) -> None:
 def _meeting(address: str | None, port: str | None, notes: Notes) -> None:
     """Where the ranks meet; on one machine that is a matter of course."""
     alone = notes.says("cluster.nodes") == 1
+    if port is not None and _FILLED_LATER in port:  # in a bundle of ours, where only the job learns it
+        port = None
     path = "launch.network.main_address"
-    if address is None or (alone and address in {"127.0.0.1", "localhost", "0.0.0.0"}):  # noqa: S104 - read, not bound
-        if alone:
+    if address is None or _FILLED_LATER in address or (alone and address in _HERE):
+        if alone or (address and _FILLED_LATER in address):
             unsure = "" if address else "one machine meets at itself, and no address is rendered"
             notes.settle(path, "--master_addr", unsure=unsure)
     elif UNKNOWN.search(address):

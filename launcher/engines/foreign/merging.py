@@ -124,6 +124,10 @@ def _meeting(table: _Table) -> None:
     folder = table.value("@run_dir")
     if port is not None and isinstance(folder, str) and port.value == port_of(folder):
         table.put(port.path, UNWRITTEN, port.source, port.key)
+    elif port is not None and table.value("launch.executor") == "kubernetes":
+        table.facts[port.path] = port._replace(
+            unsure="pods have a network of their own, and one port is as good as another"
+        )
     if address is not None and address.value is not UNWRITTEN:
         unsure = f"ranks meet at `{address.value}`; auto takes the first host"
         table.put(address.path, UNWRITTEN, address.source, address.key, unsure=unsure)

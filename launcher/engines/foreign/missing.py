@@ -12,7 +12,7 @@ __all__ = ["missing_keys"]
 
 _NO_PART_OF_A_PLAN = frozenset(
     {
-        "schema", "data.paths", "launch.workdir", "launch.restarts", "cluster.hostfile", "cluster.interconnect",
+        "schema", "data.paths", "launch.workdir", "launch.restarts", "cluster.interconnect",
         "cluster.time_limit", "cluster.price_per_device_hour", "cluster.power_watts", "cluster.checkpoint_bandwidth",
         "cluster.groups",
     }
