@@ -40,7 +40,8 @@ def solve_model(recipe: Recipe) -> Solved[ModelPlan]:
     if _taken_from_elsewhere(recipe.model):
         return Solved(value=_as_written(recipe), problems=problems, origins=coupled_origins(recipe))
     if recipe.model.kind not in TRANSFORMER_KINDS or recipe.hidden_size is None:
-        return Solved(value=_as_written(recipe), problems=problems, origins=_written_origins(recipe))
+        value = None if any(problem.severity == "error" for problem in problems) else _as_written(recipe)
+        return Solved(value=value, problems=problems, origins=_written_origins(recipe))
     dims, dim_problems, origins = _transformer_dims(recipe, recipe.hidden_size)
     problems = (*problems, *dim_problems)
     if any(problem.severity == "error" for problem in problems):

@@ -25,6 +25,7 @@ _MARK_CODES = (
     "stage-ends-inside-a-sequence",
 )
 _RANKS = ("cluster.nodes", "cluster.devices_per_node", "cluster.devices", "cluster.groups")
+_MOST_RANKS = 2**16
 _LONG = Amount(number=Fraction(10**9), unit="steps", text="1B steps")
 _SPLIT_CODES = (
     "batch-not-divisible",
@@ -59,8 +60,10 @@ def _without(recipe: Recipe, problem: Problem, lost: frozenset[str]) -> tuple[Re
         return replace(recipe, model=Model(), hidden_size=WIDTH_PER_HEAD), {"model", "hidden_size"}
     if path == "sequence_length":
         return replace(recipe, sequence_length=1), {"sequence_length"}
-    if problem.code == "parallel-not-dividing" and path == "parallel":
-        return _with_ranks(recipe), set(_RANKS)
+    axes = axes_of(recipe.parallel)
+    needed = axes.ranks_per_replica * axes.expert
+    if problem.code == "parallel-not-dividing" and path == "parallel" and needed <= _MOST_RANKS:
+        return _with_ranks(recipe, needed), set(_RANKS)
     if path == "schedule.length" and path not in lost:  # none at all would bring new complaints
         return replace(recipe, schedule=replace(recipe.schedule, length=_LONG)), {path}
     if head == "cluster" and not isinstance(recipe.cluster, Cluster):
@@ -113,11 +116,9 @@ def _with_a_batch(recipe: Recipe) -> Recipe:
     )
 
 
-def _with_ranks(recipe: Recipe) -> Recipe:
+def _with_ranks(recipe: Recipe, count: int) -> Recipe:
     """One node with as many devices as the axes need: who applies them can still be asked."""
-    axes = axes_of(recipe.parallel)
     old = recipe.cluster if isinstance(recipe.cluster, Cluster) else Cluster()
-    count = axes.ranks_per_replica * axes.expert
     return replace(recipe, cluster=replace(old, nodes=1, devices_per_node=count, devices=None, groups=()))
 
 

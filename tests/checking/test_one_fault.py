@@ -1,5 +1,6 @@
 """One fault is one problem: what cannot be read makes no other part of a recipe look wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,12 @@ def test_what_a_problem_follows_from(problem, lost, stands):
 def test_a_code_without_a_row_follows_from_everything():
     """Nobody has to remember the table for the list to stay free of consequences."""
     assert keys_of(Problem(code="memory-tight", path="micro_batch_size", message="x")) == ("",)
+
+
+def test_a_kind_without_its_numbers(folder, check):
+    """A model whose width, length and experts are all missing is refused in words: nothing is counted of it."""
+    text = (ROOT / "recipes/resnet-50/p100-sxm-16gb-1x8-batch-256.yaml").read_text()
+    (folder / "r.yaml").write_text(re.sub(r"\bkind: resnet", "kind: moe", text))
+    answer = check("r.yaml")
+    assert answer.code == 1
+    assert answer.err.count("[missing-key]") == 3
