@@ -67,7 +67,7 @@ def keep_group() -> None:
     import torch
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        _KEPT.append(torch.distributed.group.WORLD)
+        _KEPT[:] = [torch.distributed.group.WORLD]
 
 
 def reducer_of(trained: Any, *, model: Any = None, processes: int = 1) -> Reducer:

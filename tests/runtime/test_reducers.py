@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from staged_plans import Leg, staged
 
+from launcher.runtime import reducers
 from launcher.runtime.reducers import Alone, Replicated, reducer_of
 from launcher.runtime.reducers_accelerate import accelerator_differences
 from launcher.runtime.reducers_deepspeed import DeepSpeed
@@ -33,6 +34,20 @@ def test_modules_are_recognised(lone_group):
     wrapped = torch.nn.parallel.DistributedDataParallel(module)
     assert isinstance(reducer_of(wrapped), Replicated)
     assert isinstance(reducer_of(SimpleNamespace(_orig_mod=wrapped)), Replicated)
+
+
+def test_the_group_outlives_the_model(lone_group, plan_of, environ_of):
+    """Whoever frees the model is not the one who joins gloo's threads, as that would never end."""
+    import torch
+
+    from launcher import runtime
+
+    group = torch.distributed.group.WORLD
+    wrapped = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1))
+    runtime.start(wrapped, environ=environ_of(plan_of()))
+    torch.distributed.destroy_process_group()
+    assert any(kept is group for kept in reducers._KEPT)
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
 
 
 def test_gradients_travel_once_per_step(lone_group, plan_of, environ_of):
