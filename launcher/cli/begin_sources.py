@@ -152,6 +152,7 @@ def _kind(file: OtherFile) -> str | None:
 def _follow(files: list[OtherFile], launches: list[Launch], found: Sources) -> None:
     """Files that a command line or a file names, where they are there."""
     from launcher.engines.foreign.command import accelerate_flags
+    from launcher.loading.other_files import short_path
 
     wanted: list[tuple[Reference, Path]] = []
     for launch in launches:
@@ -174,13 +175,15 @@ def _follow(files: list[OtherFile], launches: list[Launch], found: Sources) -> N
                     )
                 )
         elif path not in [file.path.resolve() for file in files]:
-            _read(_from_here(path), files, found, of_folder=False)
+            _read(short_path(path), files, found, of_folder=False)
         seen.add(reference.path)
     for file in list(files):
         _follow_file(file, files, found)
 
 
 def _follow_file(file: OtherFile, files: list[OtherFile], found: Sources) -> None:
+    from launcher.loading.other_files import short_path
+
     block = (file.values or {}).get("deepspeed_config")
     name = block.get("deepspeed_config_file") if isinstance(block, Mapping) else None
     name = name or (file.values or {}).get("deepspeed")
@@ -193,15 +196,7 @@ def _follow_file(file: OtherFile, files: list[OtherFile], found: Sources) -> Non
             NotCarried(file.shown, "deepspeed config", name, "there is no such file here", hint)
         )
     elif path not in [each.path.resolve() for each in files]:
-        _read(_from_here(path), files, found, of_folder=False)
-
-
-def _from_here(path: Path) -> str:
-    """A short name where it lies below this folder."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+        _read(short_path(path), files, found, of_folder=False)
 
 
 def _located(name: str, directory: Path, files: list[OtherFile]) -> Path | None:

@@ -15,7 +15,7 @@ from launcher.loading.found import Found
 from launcher.loading.tree import Keys, Place, plain, shown_path
 from launcher.loading.yaml_text import NotYamlError, read_yaml
 
-__all__ = ["OtherFile", "folder_files", "read_other_file"]
+__all__ = ["OtherFile", "folder_files", "read_other_file", "short_path"]
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _KEY_LINE = re.compile(r"""^\s*["']?[A-Za-z_][\w.-]*["']?\s*:(\s|$)""", re.ASCII)
@@ -57,6 +57,14 @@ def read_other_file(path: str) -> OtherFile:
             "source-unknown", shown, "the file is empty", "name a file that holds what the run is made of"
         )
     return OtherFile(path=Path(path), shown=shown, text=text, values=_values(text, shown))
+
+
+def short_path(path: Path) -> str:
+    """A short name where it lies below this folder."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _check_binary(path: str, shown: str) -> None:
