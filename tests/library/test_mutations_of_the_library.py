@@ -108,13 +108,14 @@ def is_right(bench, mutant, problems):
     lines = [line + shift if line > key.line and shift else line for line in bench.lines(problems)]
     own = {key.line, *key.sections} | ({0} if len(key.path) == 1 and mutant.kind != "retype" else set())
     for problem, line in zip(problems, lines, strict=True):
-        named = f"`{key.name}" in str(problem) or f".{key.name}" in str(problem)
         if line in own and problem.code in READER | BETWEEN:
             return True
-        value = mutant.value.strip('"-{}[]')
+        said = str(problem)
+        if re.search(rf"\b{re.escape(key.name)}\b", said):  # at another key, and it names this one
+            return True
         absent = mutant.kind == "delete" or mutant.value == "null"
-        related = absent or named or re.search(rf"\b{re.escape(value)}\b", str(problem))
-        if problem.code in BETWEEN and related:
+        value = re.escape(mutant.value.strip('"-{}[]'))
+        if problem.code in BETWEEN and (absent or re.search(rf"\b{value}\b", said)):
             return True
     return False
 
