@@ -161,5 +161,6 @@ _COMPLETERS: dict[str, Callable[..., Completions]] = {
     "RECIPE": _recipes,
     "RECIPE_OR_RUN": _recipes_or_runs,
     "RUN": _runs,
+    "SOURCE": _any_files,
     "WORD": _library,
 }

@@ -78,11 +78,13 @@ def everything() -> Answer:
 
 def words() -> list[str]:
     """Every word that is explained, as it is typed."""
+    from launcher.catalog.devices import DEVICES
+    from launcher.catalog.models import PRESETS
     from launcher.planning.placeholders import NAMES
     from launcher.reporting.explaining.keys import key_paths
     from launcher.reporting.explaining.numbers import number_paths
 
-    return [*CODES, *key_paths(), *number_paths(), *(f"{{{name}}}" for name in NAMES)]
+    return [*CODES, *key_paths(), *number_paths(), *(f"{{{name}}}" for name in NAMES), *DEVICES, *PRESETS]
 
 
 def _code(code: str) -> Answer:
@@ -218,6 +220,8 @@ def _unknown(word: str, plain: str) -> LauncherError:
         lasts.setdefault(known, known)
         lasts.setdefault(_last(known), known)
     near = get_close_matches(plain[:80].lower(), lasts, n=3, cutoff=0.7)
+    if len(plain) > 2:
+        near = near or [known for known in all_words if known.startswith(plain.lower())]
     meant = list(dict.fromkeys([*elsewhere, *(lasts[each] for each in near)]))[:3]
     hint = (
         f"did you mean {' or '.join(f'`{each}`' for each in meant)}?"

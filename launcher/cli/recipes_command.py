@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING
 
 from launcher.cli.surroundings import Surroundings
@@ -45,8 +46,8 @@ def run(arguments: argparse.Namespace, around: Surroundings) -> int:
     if arguments.output is not None:
         around.tell("batchwright recipes: error: -o goes with `copy NAME`")
         return 2
-    if words == ["clusters"]:
-        return _clusters(arguments, around)
+    if words[:1] == ["clusters"]:
+        return _clusters(words[1:], arguments, around)
     names = recipe_names()
     if len(words) == 1 and _plain(words[0]) in names:
         return _show(_plain(words[0]), arguments, around)
@@ -71,7 +72,7 @@ def _list(
         return 0
     copied = rows[0].name if len(rows) < len(names) else "NAME"
     lines = [*library_lines(rows), "", f"{len(rows)} of {len(names)} recipes"]
-    lines.append(f"next    batchwright recipes {copied} - batchwright recipes copy {copied}")
+    lines += [f"next    batchwright recipes {copied}", f"        batchwright recipes copy {copied}"]
     around.say("\n".join(lines))
     return 0
 
@@ -107,17 +108,21 @@ def _show(name: str, arguments: argparse.Namespace, around: Surroundings) -> int
         *labelled("checked", [row.verified]),
         *labelled("file", [str(path)]),
         *labelled("beside", [", ".join(beside)] if beside else []),
-        *labelled("next", [f"batchwright recipes copy {name} - batchwright plan {path}"]),
+        *labelled("next", [f"batchwright recipes copy {name}"]),
     ]
     around.say("\n".join(lines))
     return 0
 
 
-def _clusters(arguments: argparse.Namespace, around: Surroundings) -> int:
+def _clusters(words: list[str], arguments: argparse.Namespace, around: Surroundings) -> int:
     from launcher.cli.library import cluster_rows
     from launcher.reporting.columns import table
 
-    rows = cluster_rows()
+    rows = [row for row in cluster_rows() if _all_in(words, " ".join(row))]
+    if not rows:
+        from launcher.loading.library import cluster_names
+
+        raise _unknown(" ".join(words), cluster_names())
     if arguments.json:
         import json
 
@@ -149,7 +154,7 @@ def _copy(words: list[str], arguments: argparse.Namespace, around: Surroundings)
         around.say(json.dumps({"name": name, "files": [str(path) for path in copied]}, indent=1))
     else:
         around.say("\n".join(str(path) for path in copied))
-        around.tell(f"next    batchwright plan {copied[0]}")
+        around.tell(f"next    batchwright plan {shlex.quote(str(copied[0]))}")
     return 0
 
 

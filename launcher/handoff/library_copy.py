@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from launcher.errors import HandoffError, Problem
@@ -40,7 +41,9 @@ def copy_recipe(*, name: str, recipe: Recipe, folder: Path) -> tuple[Path, ...]:
     """
     source = library_file(name)
     new = folder / source.name
-    copies = {new: source.read_text("utf-8").replace(f"recipes/{name}.yaml", new.as_posix()).encode()}
+    copies = {
+        new: source.read_text("utf-8").replace(f"recipes/{name}.yaml", shlex.quote(new.as_posix())).encode()
+    }
     copies |= {
         folder / path.relative_to(recipe.directory): path.read_bytes() for path in needed_files(recipe)
     }

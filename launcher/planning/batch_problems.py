@@ -10,7 +10,7 @@ from launcher.planning.layout import axes_of
 from launcher.planning.model import sequence_tokens
 from launcher.planning.words import counted
 from launcher.spec.plan import BatchPlan, LayoutPlan
-from launcher.spec.recipe import Recipe
+from launcher.spec.recipe import EncoderDecoderLength, Recipe
 
 __all__ = [
     "LARGEST_AUTO_MICRO_BATCH",
@@ -65,9 +65,21 @@ def tokens_not_whole(recipe: Recipe, length: int) -> Problem:
         code="batch-tokens-not-whole",
         path="global_batch_tokens",
         message=f"`global_batch_tokens: {tokens}` is not a whole number of sequences of {length} tokens",
-        because=(f"{int(tokens.number)} / {length} = {float(tokens.number / length):.2f}",),
+        because=(
+            f"{int(tokens.number)} / {length} = {float(tokens.number / length):.2f}",
+            *_both_lengths(recipe),
+        ),
         hint=f"use {' or '.join(exact)}",
     )
+
+
+def _both_lengths(recipe: Recipe) -> tuple[str, ...]:
+    """Where the length of an encoder-decoder comes from, which is written in two numbers."""
+    length = recipe.sequence_length
+    if not isinstance(length, EncoderDecoderLength):
+        return ()
+    total = length.input + length.target
+    return (f"{total} = sequence_length.input {length.input} + sequence_length.target {length.target}",)
 
 
 def not_divisible(

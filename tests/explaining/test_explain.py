@@ -142,6 +142,7 @@ def test_a_name_that_several_keys_have():
         ("unknown_key", "`unknown-key`"),
         ("train_batch_size", "`global_batch_size`"),
         ("{micro_batch}", "`micro_batch_size`"),
+        ("h100", "`h100-sxm-80gb`"),
         ("qqqqqq", "`batchwright explain` lists all"),
         ("", "`batchwright explain` lists all"),
         ("\x00\n`'", "`batchwright explain` lists all"),

@@ -208,6 +208,9 @@ def test_machines():
     listed = json.loads(run("recipes", "clusters", "--json")[1])["clusters"]
     assert [row["name"] for row in listed] == list(cluster_names())
     assert all(name in run("recipes", "clusters")[1] for name in cluster_names())
+    few = json.loads(run("recipes", "clusters", "h100", "2048", "--json")[1])["clusters"]
+    assert [row["name"] for row in few] == ["h100-sxm-80gb-2048x8"]
+    assert "did you mean `h100-sxm-80gb-8x8`?" in run("recipes", "clusters", "h100-sxm-80g-8x8")[2]
 
 
 @pytest.mark.parametrize("words", [("copy",), ("copy", "a", "b"), ("llama", "-o", "x")])
