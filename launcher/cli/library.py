@@ -63,7 +63,7 @@ def _row(name: str) -> LibraryRow:
         title=header.title,
         engines=header.engines,
         verified=header.verified,
-        plan=plan(placed, environ={}, measured=False),  # the same list inside a Slurm job and out of it
+        plan=plan(placed, environ={}, measured=False, traced=False),  # the same list wherever it is made
         here=here,
     )
 

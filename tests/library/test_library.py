@@ -39,7 +39,7 @@ def header(path):
 def planned(path, *overrides):
     """Recipe and plan of a file, as on any machine."""
     recipe = load_recipe(path, overrides=overrides)
-    return recipe, plan(recipe, environ={}, measured=False)
+    return recipe, plan(recipe, environ={}, measured=False, traced=False)
 
 
 def run(*words):

@@ -94,7 +94,7 @@ class Bench:
 
 def meant(recipe):
     """A plan without remarks and without where its numbers come from."""
-    plain_plan = plan(recipe, environ={}, measured=False).to_dict()
+    plain_plan = plan(recipe, environ={}, measured=False, traced=False).to_dict()
     return {
         key: value for key, value in plain_plan.items() if key not in {"problems", "alternatives", "origins"}
     }
