@@ -161,7 +161,7 @@ def test_scripts_are_short():
 
 SYSTEMS = [
     ("batch-norm-cnn/cpu-1x2", "torchrun", 30, 0.85),
-    ("classifier/cpu-1x2", "accelerate", 60, 0.85),
+    ("classifier/cpu-1x2", "accelerate", 200, 0.85),
     ("forecaster/cpu-1x2", "torchrun", 40, 0.75),
     ("regression/cpu-1x2-batch-64", "torchrun", 30, 0.85),
     ("char-rnn/cpu-1x2-hidden-1024", "torchrun", 8, 0.9),
@@ -169,8 +169,8 @@ SYSTEMS = [
     ("summarizer/cpu-1x2", "torchrun", 8, 0.9),
     ("batch-norm-cnn/cpu-1x2-micro-2", "torchrun", 80, 0.9),
     ("char-rnn/cpu-1x2-hidden-2048", "torchrun", 6, 0.95),
-    ("classifier/cpu-1x2", "deepspeed", 60, 0.85),
-    ("classifier/cpu-1x2", "torchrun", 60, 0.85),
+    ("classifier/cpu-1x2", "deepspeed", 200, 0.85),
+    ("classifier/cpu-1x2", "torchrun", 200, 0.85),
     ("regression/cpu-1x2-batch-64", "deepspeed", 30, 0.85),
     ("regression/cpu-1x2-batch-353", "accelerate", 30, 0.85),
     ("regression/cpu-1x2-batch-8", "torchrun", 60, 0.85),
