@@ -17,6 +17,10 @@ def decay_in_words(recipe: Recipe) -> str:
     words = ["" if shape == "step" else _shape(recipe)]
     if schedule.decay_starts is not None and shape not in {"step", "wsd"}:
         words[0] += f" from {schedule.decay_starts}"
+    if (
+        schedule.decay_ends is not None and schedule.decay_at and words[0]
+    ):  # else its end stands beside the final rate
+        words[0] += f" until {schedule.decay_ends}"
     if schedule.decay_at:
         words.append(_marks(recipe, schedule.decay_at))
     return ", ".join(word for word in words if word)

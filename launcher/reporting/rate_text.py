@@ -96,7 +96,9 @@ def _decay(plan: RunPlan, rate: LearningRatePlan, recipe: Recipe) -> str:
     shape = decay_in_words(recipe)
     stays = rate.schedule.decay == "constant"
     target = "" if stays else f" to {show_rate(rate.final_learning_rate)}"
-    ends = recipe.schedule.decay_ends if rate.schedule.decay_end_samples is not None else None
+    ends = None if rate.schedule.decay_end_samples is None else recipe.schedule.decay_ends
+    if recipe.schedule.decay_at:  # the final rate is that behind the marks
+        ends = None
     target += "" if ends is None else f" at {ends}"
     if rate.total_steps is None or rate.total_samples is None:
         return f"{shape}{target}, no end is planned"

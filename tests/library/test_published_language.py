@@ -95,7 +95,7 @@ PUBLISHED = [
     ),
     # DeepSeek-AI 2024, arXiv:2412.19437, sections 3.2 and 4.2: 15,360 sequences of 4K, 671B
     Published(
-        *("deepseek-v3/h800-sxm-80gb-256x8", (1, 120, 2048 // 16), 15_360 * 4096, 2.2e-4, 2.2e-5),
+        *("deepseek-v3/h800-sxm-80gb-256x8", (1, 120, 2048 // 16), 15_360 * 4096, 2.2e-4, 2.2e-5 * 0.33182),
         *(2000, 244_108, (670.5e9, 671.5e9)),
     ),
     # EleutherAI/pythia@a19eecb models/*/pythia-*.yml and README.md: 2,097,152 tokens, 143,000 steps, warmup 0.01

@@ -129,7 +129,7 @@ def test_the_decay_of_llama_3_lies_behind_its_end():
 
 
 def test_deepseek_v3():
-    """3,072 growing to 15,360 sequences over 469B tokens; 2.2e-4 to 10T tokens, 2.2e-5 from 14.3T on, 14.8T in all.
+    """3,072 to 15,360 sequences over 469B tokens; 2.2e-4 to 10T tokens, 2.2e-5 for 333B, 7.3e-6 for the last 167B.
 
     Source: DeepSeek-AI 2024, arXiv:2412.19437, section 4.2.
     """
@@ -140,10 +140,11 @@ def test_deepseek_v3():
     assert 469 * B - 4096 < 114_501_953 * 4096 <= 469 * B
     assert 114_501_953 <= last.samples_before < 114_501_953 + 14_336
     per_step = 15_360 * 4096
-    at = {mark: last.first_step + (int(mark * T) - last.tokens_before) // per_step for mark in (10, 14.3)}
+    at = {mark: last.first_step + (int(mark * T) - last.tokens_before) // per_step for mark in (10, 14.3, 14.633)}
     assert rate_of(plan, 2000) == rate_of(plan, at[10] - 1) == 2.2e-4
     assert rate_of(plan, at[10] + 1000) < 2.2e-4
-    assert rate_of(plan, at[14.3] + 1) == rate_of(plan, rate.total_steps) == 2.2e-5
+    assert rate_of(plan, at[14.3] + 1) == rate_of(plan, at[14.633] - 1) == 2.2e-5
+    assert rate_of(plan, at[14.633] + 1) == rate_of(plan, rate.total_steps) == pytest.approx(7.3e-6, rel=1e-4)
     halfway = last.first_step + (int(12.15 * T) - last.tokens_before) // per_step
     assert rate_of(plan, halfway) == pytest.approx((2.2e-4 + 2.2e-5) / 2, rel=1e-3)
 

@@ -36,6 +36,15 @@ RUN = "1000 steps = 100 K sequences = 100 M tokens"
             {"decay": "polynomial", "decay_power": 2.0, "decay_starts": "0 steps"},
             f"polynomial of power 2 from 0 steps to 0 at {RUN}",
         ),
+        (
+            {
+                "decay": "linear",
+                "decay_ends": "500 steps",
+                "decay_at": ["800 steps"],
+                "final_learning_rate_ratio": 0.1,
+            },
+            f"linear until 500 steps, x 0.1 behind 800 steps to 1.0e-5 at {RUN}",
+        ),
         ({"decay": "inverse-sqrt"}, f"inverse square root to 1.0e-4 at {RUN}"),
         (
             {"decay": "inverse-sqrt", "decay_length": "20 steps"},
