@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --locked: compare with the locks of a git revision, origin/main",
     )
     parser.add_argument(
-        "--allow-moved", action="store_true", help="with --locked: a training that has moved is approved, and shown"
+        "--allow-moved",
+        action="store_true",
+        help="with --locked: a training that has moved is approved, and shown",
     )
 
 

@@ -140,7 +140,10 @@ def test_deepseek_v3():
     assert 469 * B - 4096 < 114_501_953 * 4096 <= 469 * B
     assert 114_501_953 <= last.samples_before < 114_501_953 + 14_336
     per_step = 15_360 * 4096
-    at = {mark: last.first_step + (int(mark * T) - last.tokens_before) // per_step for mark in (10, 14.3, 14.633)}
+    at = {
+        mark: last.first_step + (int(mark * T) - last.tokens_before) // per_step
+        for mark in (10, 14.3, 14.633)
+    }
     assert rate_of(plan, 2000) == rate_of(plan, at[10] - 1) == 2.2e-4
     assert rate_of(plan, at[10] + 1000) < 2.2e-4
     assert rate_of(plan, at[14.3] + 1) == rate_of(plan, at[14.633] - 1) == 2.2e-5
