@@ -23,7 +23,7 @@ BAD = ROOT / "tests" / "loading" / "bad"
 QUICKSTART = ROOT / "recipes" / "quickstart"
 LEFT_BEHIND = {".batchwright", "__pycache__"}
 MIB = 2**20
-LIMIT = 900 * MIB
+LIMIT = 1000 * MIB
 RECIPE = """\
 global_batch_size: BATCH
 sequence_length: 16
@@ -80,7 +80,7 @@ def left_of(folder):
 def probed(tmp_path_factory):
     """A recipe that was probed, and what the probe printed."""
     recipe = put_recipe(tmp_path_factory.mktemp("probed").resolve())
-    ran = batchwright("probe", str(recipe), "--limit", "900MiB", "--json")
+    ran = batchwright("probe", str(recipe), "--limit", "1000MiB", "--json")
     assert ran.code == 0, ran.err
     return recipe, ran
 
@@ -217,7 +217,7 @@ def test_the_table_is_readable(probed):
         file=".batchwright/probe/0123456789abcdef.json",
     )
     lines = probe_text(found)
-    assert lines[0] == "largest micro-batch that fits 900 MiB for each process: 4, with accumulation 2"
+    assert lines[0] == "largest micro-batch that fits 1000 MiB for each process: 4, with accumulation 2"
     assert lines[2].split() == [
         "micro",
         "accumulation",
