@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -150,10 +150,15 @@ def _of_script(file: OtherFile, said: Said) -> list[Launch]:
                     "write the key that it stands for",
                 )
             )
+    launch = _of_shell(command, words, text=file.text, source=f"{file.shown}:{command.line}")
+    return [replace(launch, directory=file.path.parent)]
+
+
+def _of_shell(command: Any, words: LaunchWords, *, text: str, source: str) -> Launch:
+    """A command as a shell would start it: with its variables, in the folder that the text goes to first."""
     env = {**command.exported, **command.settings, **_env_words(words.before)}
-    folder = next((each.words[1] for each in _cd(file.text) if len(each.words) > 1), None)
-    shown = f"{file.shown}:{command.line}"
-    return [Launch(words=words, env=env, source=shown, folder=folder, directory=file.path.parent)]
+    folder = next((each.words[1] for each in _cd(text) if len(each.words) > 1), None)
+    return Launch(words=words, env=env, source=source, folder=folder)
 
 
 def _cd(text: str) -> list[Any]:
@@ -181,9 +186,7 @@ def _of_words(command: Sequence[str], said: Said) -> list[Launch]:
         commands = launch_commands(command[0])
         if len(commands) == 1:
             line, words = commands[0]
-            env = {**line.exported, **line.settings, **_env_words(words.before)}
-            folder = next((each.words[1] for each in _cd(command[0]) if len(each.words) > 1), None)
-            return [Launch(words=words, env=env, source="command line", folder=folder)]
+            return [_of_shell(line, words, text=command[0], source="command line")]
     words_ = find_launch(command)
     if words_ is None or (words_.script is None and words_.module is None):
         shown = " ".join(command)

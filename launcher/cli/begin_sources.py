@@ -272,20 +272,18 @@ def _with_flags(reading: Reading, flags: Mapping[str, Any], source: str) -> Read
 def _of_file(file: OtherFile, found: Sources, *, ours: bool, on_cpu: bool | None) -> None:
     from launcher.engines.foreign.deepspeed import read_deepspeed
     from launcher.engines.foreign.trainer import read_trainer
+    from launcher.engines.formats.deepspeed_json import NEVER
 
     assert file.values is not None or _kind(file) == "script"
     values = file.values or {}
     kind = _kind(file)
     if kind == "deepspeed":
-        own = ours or values.get("steps_per_print") == _NEVER
+        own = ours or values.get("steps_per_print") == NEVER  # which nobody else writes
         found.readings.append(read_deepspeed(values, source=file.shown, ours=own, on_cpu=on_cpu))
     elif kind == "trainer":
         found.readings.append(read_trainer(values, source=file.shown))
     elif kind == "config":
         _of_config(file, found)
-
-
-_NEVER = 2_000_000_000  # steps_per_print that Batchwright renders, and nobody else
 
 
 def _of_config(file: OtherFile, found: Sources) -> None:

@@ -123,19 +123,19 @@ def _refused_where_too_large(problem: Problem, approved: Sequence[str]) -> Probl
 
 def _approved(path: str, examined: Examined) -> tuple[str, ...]:
     """The locks beside a recipe in which the same training was approved although it does not fit."""
+    from launcher.cli.locking import lock_path
     from launcher.loading.locks import LockError, read_lock
-    from launcher.spec.lock import LOCK_SUFFIX
 
     plan: RunPlan | None = examined.plan
     if plan is None or plan.verdict != "does-not-fit":
         return ()
-    lock = Path(path).with_suffix("").with_name(f"{Path(path).stem}{LOCK_SUFFIX}")
+    lock = lock_path(path)
     try:
-        found = read_lock(str(lock))
+        found = read_lock(lock)
     except LockError:
         return ()
     is_same = found.verdict == plan.verdict and found.semantics_hash == plan.semantics_hash
-    return (lock.name,) if is_same else ()
+    return (Path(lock).name,) if is_same else ()
 
 
 def _at_their_files(files: Sequence[CheckedFile], others: Sequence[Problem]) -> tuple[CheckedFile, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from launcher.errors import HandoffError, Problem
 from launcher.loading.library import CLUSTERS, library_file, library_folder
+from launcher.spec.lock import LOCK_SUFFIX
 from launcher.spec.recipe import Recipe
 
 __all__ = ["copy_recipe", "needed_files"]
@@ -75,7 +76,7 @@ def _is_ours(path: Path) -> bool:
     return (
         any(part.startswith((".", "__pycache__")) for part in path.parts)
         or path.parts[0] == "runs"
-        or path.name.endswith(".plan.json")
+        or path.name.endswith(LOCK_SUFFIX)
     )
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from launcher.loading.near import near_miss
 
-__all__ = ["UnreadableError", "near_file", "read_text"]
+__all__ = ["LARGEST_BYTES", "UnreadableError", "near_file", "read_text"]
 
-_LARGEST = 4 * 2**20
+LARGEST_BYTES = 4 * 2**20
 """Bytes; a recipe has a few thousand, and a device or a checkpoint named by mistake has no end."""
 
 
@@ -24,7 +24,7 @@ def read_text(path: str) -> str:
     """The text of a UTF-8 file, without a byte order mark. Raises UnreadableError."""
     try:
         with Path(path).open("rb") as file:
-            data = file.read(_LARGEST + 1)
+            data = file.read(LARGEST_BYTES + 1)
     except FileNotFoundError:
         raise UnreadableError("file-not-found", "no such file", near_file(path)) from None
     except IsADirectoryError:
@@ -32,7 +32,7 @@ def read_text(path: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableError("file-not-found", f"cannot be read: {reason.lower()}") from None
-    if len(data) > _LARGEST:
+    if len(data) > LARGEST_BYTES:
         raise UnreadableError("file-not-found", "larger than any recipe (4 MiB)", "check the path")
     return _decoded(data)
 

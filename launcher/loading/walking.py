@@ -9,16 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.errors import Problem
-from launcher.loading.files import near_file
+from launcher.loading.files import LARGEST_BYTES, near_file
 from launcher.loading.kinds_of_files import Kind, kind_in_folder, kind_of_named
 from launcher.loading.tree import shown_path
+from launcher.spec.lock import LOCK_SUFFIX
 
 __all__ = ["Candidate", "Walk", "find_files"]
 
 _YAML = (".yaml", ".yml")
-_LOCK = ".plan.json"
-_LARGEST = 4 * 2**20
-"""Bytes; the reader takes no larger file either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +87,8 @@ def find_files(paths: Sequence[str]) -> Walk:
 
 def _take_named(path: str, walk: Walk, seen: _Seen) -> None:
     """A file that somebody names is checked whatever it looks like; a lock stands for its recipe."""
-    if path.endswith(_LOCK):
-        stem = path.removesuffix(_LOCK).partition("@")[0]
+    if path.endswith(LOCK_SUFFIX):
+        stem = path.removesuffix(LOCK_SUFFIX).partition("@")[0]
         recipe = next((stem + ending for ending in _YAML if Path(stem + ending).is_file()), None)
         if recipe is None:
             hint = f"write {shown_path(Path(stem).name)}.yaml, or delete the lock"
@@ -135,7 +133,7 @@ def _text(path: str, walk: Walk) -> str:
     """What a file says as far as it is text; a problem where it cannot be opened."""
     try:
         with Path(path).open("rb") as file:
-            return file.read(_LARGEST).decode("utf-8", "replace").removeprefix("\ufeff")
+            return file.read(LARGEST_BYTES).decode("utf-8", "replace").removeprefix("\ufeff")
     except OSError as error:
         walk.problems.append(_unreadable(path, error))
         return ""

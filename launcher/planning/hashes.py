@@ -26,9 +26,9 @@ __all__ = ["digest", "hashed_plan", "meaning", "plan_hash"]
 _NOT_IN_PLAN_HASH = ("plan_hash", "verdict", "problems", "alternatives", "memory", "time", "origins")
 _MEANT = ("model", "data", "optimizer", "schedule", "precision", "loss", "seed")
 """Further keys of a stage that are part of what it means, as they are of the run."""
-_ADDED = ("decay_power", "decay_starts", "decay_ends", "decay_at", "decay_factor")
-_ADDED_TO_PLAN = ("decay_power", "decay_begin_samples", "decay_end_samples", "decay_marks", "decay_shares")
-"""Keys of a schedule that came after the first locks: at their default they are left out, so that no hash moves."""
+_ADDED = ("decay_power", "decay_factor")
+_ADDED_TO_PLAN = ("decay_power",)
+"""Keys of a schedule that came later and whose default is a number: at it they are left out, so that no hash moves."""
 _COUNTS = ("num_parameters", "num_active_parameters", "num_trainable_parameters")
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "section_of",
     "shape_of",
     "walk",
+    "walk_in_sections",
 ]
 
 
@@ -189,19 +190,24 @@ def section_of(kind: type) -> SectionShape:
     )
 
 
-def walk(shape: Shape, prefix: str = "") -> Iterator[tuple[str, Key]]:
+def walk(shape: Shape) -> Iterator[tuple[str, Key]]:
     """Every key below a shape with its dotted path; items of lists stand at the path of the list."""
+    return ((path, key) for path, _, key in walk_in_sections(shape))
+
+
+def walk_in_sections(shape: Shape, prefix: str = "") -> Iterator[tuple[str, SectionShape, Key]]:
+    """The same with the section that each key belongs to."""
     match shape:
         case SectionShape(keys=keys):
             for key in keys:
                 path = f"{prefix}.{key.name}" if prefix else key.name
-                yield path, key
-                yield from walk(key.shape, path)
+                yield path, shape, key
+                yield from walk_in_sections(key.shape, path)
         case EitherShape(options=options):
             for option in options:
-                yield from walk(option, prefix)
+                yield from walk_in_sections(option, prefix)
         case ListShape(item=item):
-            yield from walk(item, prefix)
+            yield from walk_in_sections(item, prefix)
         case _:
             return
 

@@ -21,9 +21,9 @@ from launcher.engines.formats.native import merged
 from launcher.planning.buckets import bucket_elements
 from launcher.spec.plan import PrecisionPlan, RunPlan
 
-__all__ = ["accumulation_dtype", "deepspeed_config", "deepspeed_text", "zero_stage"]
+__all__ = ["NEVER", "accumulation_dtype", "deepspeed_config", "deepspeed_text", "zero_stage"]
 
-_NEVER = 2_000_000_000  # optimizer steps between two lines on stdout: the run's own log has them
+NEVER = 2_000_000_000  # optimizer steps between two lines on stdout: the run's own log has them
 
 # Elements of stage 3's own limits.
 # Source: deepspeed@0.19.8 runtime/zero/config.py:DeepSpeedZeroConfig (its defaults, written out)
@@ -53,7 +53,7 @@ def deepspeed_config(plan: RunPlan) -> dict[str, Any]:
         "data_types": {"grad_accum_dtype": accumulation_dtype(plan)},
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
-        "steps_per_print": _NEVER,
+        "steps_per_print": NEVER,
         "wall_clock_breakdown": False,
         "memory_breakdown": False,
         "dump_state": False,

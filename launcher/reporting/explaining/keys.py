@@ -22,6 +22,7 @@ from launcher.spec.shapes import (
     SectionShape,
     Shape,
     section_of,
+    walk_in_sections,
 )
 from launcher.spec.words import in_words
 from launcher.units.amounts import unit_words
@@ -132,25 +133,9 @@ def key_lines(known: KeyExplained, *, also: str = "") -> list[str]:
 @cache
 def _known() -> dict[str, tuple[SectionShape, Key]]:
     found: dict[str, tuple[SectionShape, Key]] = {}
-    for path, section, key in _walk(section_of(Recipe), ""):
+    for path, section, key in walk_in_sections(section_of(Recipe)):
         found.setdefault(path, (section, key))
     return dict(sorted(found.items(), key=lambda item: item[0].startswith("stages.")))
-
-
-def _walk(shape: Shape, prefix: str) -> Iterator[tuple[str, SectionShape, Key]]:
-    match shape:
-        case SectionShape(keys=keys):
-            for key in keys:
-                path = f"{prefix}.{key.name}" if prefix else key.name
-                yield path, shape, key
-                yield from _walk(key.shape, path)
-        case EitherShape(options=options):
-            for option in options:
-                yield from _walk(option, prefix)
-        case ListShape(item=item):
-            yield from _walk(item, prefix)
-        case _:
-            return
 
 
 def _options(shape: Shape) -> Iterator[Shape]:
